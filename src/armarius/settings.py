@@ -1,0 +1,235 @@
+"""Who says what: defaults, the user's file, the project's file, the environment.
+
+Owns reading the environment and both configuration files; no other module does. Flags are applied
+by the command that has them. Does not own what a setting means.
+Invariant: the project's file is hostile input, because a cloned repository brings it. It may name
+a skill and a task file inside the project and make limits smaller. Anything else in it is refused,
+known or not, so that a new setting is never open to projects by accident.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import platformdirs
+
+from armarius.errors import DataError, Refused, nearest
+from armarius.files import read_bounded
+
+_File = TypeVar("_File", "UserFile", "ProjectFile")
+
+__all__ = ["PROJECT_FILE", "Settings", "load", "project_root"]
+
+PROJECT_FILE = ".armarius.toml"
+_MOST = 10_000_000
+_LONGEST_FILE = 16 << 10  # tomllib takes seconds for a long dotted key
+API_KEY_VARIABLES = ("CODEX_API_KEY", "OPENAI_API_KEY")
+
+
+class UserFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The user's `config.toml`. `timeout` in seconds."""
+
+    codex: str | None = None
+    model: str | None = None
+    effort: str | None = None
+    timeout: float | None = None
+    workers: int | None = None
+    skill_roots: list[str] = []
+
+
+class ProjectFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A project's `.armarius.toml`. Paths are relative to the project and stay inside it."""
+
+    skill: str | None = None
+    tasks: str | None = None
+    timeout: float | None = None
+    max_tasks: int | None = None
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Everything that was said, resolved. Times in seconds.
+
+    `environ` is the caller's whole environment: it is handed to `codex.command`, which picks from
+    it by its allow-list, and to nobody else.
+    """
+
+    home: Path
+    cache: Path
+    user_home: Path
+    codex_home: Path
+    search_path: str
+    environ: dict[str, str]
+    codex: str | None = None
+    model: str | None = None
+    effort: str | None = None
+    timeout: float = 3600.0
+    workers: int = 4
+    skill_roots: tuple[Path, ...] = ()
+    project_skill: Path | None = None
+    project_tasks: Path | None = None
+    max_tasks: int = 40
+
+    @property
+    def ledger(self) -> Path:
+        return self.home / "ledger.sqlite"
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "runs"
+
+    @property
+    def api_keys(self) -> tuple[str, ...]:
+        """Names of the key variables that are set and could switch a login to API billing."""
+        return tuple(name for name in API_KEY_VARIABLES if self.environ.get(name))
+
+
+def load(project: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings for work in `project` (None: for no project); weakest first.
+
+    DataError for a bad file or variable, Refused for a project file that asks for too much.
+    """
+    environ = dict(os.environ if environ is None else environ)
+    home = Path(environ["ARMARIUS_HOME"]) if environ.get("ARMARIUS_HOME") else _data_folder()
+    user_home = Path(environ.get("HOME") or Path.home())
+    settings = Settings(
+        home=home.expanduser().absolute(),
+        cache=Path(platformdirs.user_cache_dir("armarius", appauthor=False)),
+        user_home=user_home,
+        codex_home=Path(environ.get("CODEX_HOME") or user_home / ".codex").absolute(),
+        search_path=environ.get("PATH", os.defpath),
+        environ=environ,
+    )
+    settings = _apply_user(settings, Path(platformdirs.user_config_dir("armarius", appauthor=False)) / "config.toml")
+    limits = _from_environ(environ)
+    settings = msgspec.structs.replace(settings, **limits)
+    if project is not None:
+        settings = _apply_project(settings, project_root(project))
+    return settings
+
+
+def project_root(folder: Path) -> Path:
+    """The repository `folder` lies in, or `folder` itself when it lies in none."""
+    folder = folder.absolute()
+    for place in (folder, *folder.parents):
+        if (place / ".git").exists():
+            return place
+    return folder
+
+
+def _data_folder() -> Path:
+    return Path(platformdirs.user_data_dir("armarius", appauthor=False))
+
+
+def _apply_user(settings: Settings, path: Path) -> Settings:
+    table = _read(path)
+    if table is None:
+        return settings
+    for key in table:
+        if key not in UserFile.__struct_fields__:
+            hint = nearest(key, UserFile.__struct_fields__)
+            raise DataError("setting-unknown", f"{path}: unknown setting `{key}`", hint)
+    said = _convert(table, UserFile, path)
+    named = {name: getattr(said, name) for name in ("codex", "model", "effort", "timeout", "workers")}
+    _check_limits(named, str(path))
+    return msgspec.structs.replace(
+        settings,
+        skill_roots=tuple(Path(root).expanduser() for root in said.skill_roots),
+        **{name: value for name, value in named.items() if value is not None},
+    )
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    for name in ("codex", "model", "effort"):
+        if text := environ.get(f"ARMARIUS_{name.upper()}"):
+            said[name] = text
+    for name, kind in (("timeout", float), ("workers", int)):
+        if text := environ.get(f"ARMARIUS_{name.upper()}"):
+            try:
+                said[name] = kind(text)
+            except ValueError:
+                raise DataError(
+                    "setting-type",
+                    f"ARMARIUS_{name.upper()}: expected a number, got {text!r}",
+                    "unset or correct it",
+                ) from None
+    _check_limits(said, "the environment")
+    return said
+
+
+def _apply_project(settings: Settings, root: Path) -> Settings:
+    path = root / PROJECT_FILE
+    table = _read(path)
+    if table is None:
+        return settings
+    for key in table:
+        if key not in ProjectFile.__struct_fields__:
+            allowed = ", ".join(ProjectFile.__struct_fields__)
+            raise Refused(
+                "project-file",
+                f"{path}: a project may not set `{key}`",
+                f"it may only name or narrow: {allowed}; settings of yours belong in your own config.toml",
+            )
+    said = _convert(table, ProjectFile, path)
+    _check_limits({"timeout": said.timeout, "max_tasks": said.max_tasks}, str(path))
+    return msgspec.structs.replace(
+        settings,
+        project_skill=_inside(root, said.skill, path),
+        project_tasks=_inside(root, said.tasks, path),
+        timeout=_narrow("timeout", settings.timeout, said.timeout, path),
+        max_tasks=_narrow("max_tasks", settings.max_tasks, said.max_tasks, path),
+    )
+
+
+def _narrow(name: str, ours: Any, theirs: Any, path: Path) -> Any:
+    if theirs is not None and theirs > ours:
+        raise Refused(
+            "project-file",
+            f"{path}: a project may not raise `{name}` from {ours:g} to {theirs:g}",
+            "lower it there, or raise your own",
+        )
+    return ours if theirs is None else theirs
+
+
+def _inside(root: Path, name: str | None, path: Path) -> Path | None:
+    if name is None:
+        return None
+    try:
+        resolved = (root / name).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL character
+        raise DataError("project-file", f"{path}: {name!r} is no path: {error}", "name a path inside") from error
+    if not resolved.is_relative_to(root.resolve()):
+        raise Refused(
+            "project-file", f"{path}: `{name}` leads to {resolved}, outside the project", "name a path inside"
+        )
+    return resolved
+
+
+def _check_limits(said: Mapping[str, Any], where: str) -> None:
+    for name in ("timeout", "workers", "max_tasks"):
+        value = said.get(name)
+        if value is not None and not 0 < value < _MOST:  # also refuses NaN
+            raise DataError("setting-range", f"{where}: {name} is {value}", f"it must be above 0 and below {_MOST:,}")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not os.path.lexists(path):
+        return None
+    try:
+        text = read_bounded(path, _LONGEST_FILE).decode()
+    except UnicodeDecodeError as error:
+        raise DataError("config-encoding", f"{path}: byte {error.start} is not UTF-8", "save it as UTF-8") from error
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also a number or a nesting without measure
+        raise DataError("config-syntax", f"{path}: {error}", "correct the file") from error
+
+
+def _convert(table: dict[str, Any], kind: type[_File], path: Path) -> _File:
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        raise DataError("setting-type", f"{path}: {error}", "correct the file") from error
