@@ -1,0 +1,84 @@
+"""Where Codex keeps its session files.
+
+Owns the layout below a CODEX_HOME: `sessions/YYYY/MM/DD/rollout-<time>-<thread id>.jsonl`, the flat
+`archived_sessions/`, and `.jsonl.zst` for files that were compressed. Does not own their content.
+Invariant: each thread file is listed once; where a compressed file and its plain form lie side by
+side, as they do while Codex resumes one, the plain one counts.
+"""
+
+import re
+import stat
+from collections.abc import Iterator
+from glob import escape
+from pathlib import Path
+
+import msgspec
+
+__all__ = ["RolloutFile", "find_rollout", "find_rollouts", "thread_id_of"]
+
+_NAME = re.compile(
+    r"rollout-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-"
+    r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.jsonl(?P<zst>\.zst)?"
+)
+
+
+class RolloutFile(msgspec.Struct, frozen=True):
+    """A session file as the folder shows it. A compressed one is listed, and cannot be read yet."""
+
+    path: Path
+    thread_id: str
+    size: int
+    changed_us: int
+    is_archived: bool
+    is_compressed: bool
+
+
+def thread_id_of(name: str) -> str:
+    """The thread that a file is named after, or nothing for a name that Codex does not give."""
+    found = _NAME.fullmatch(name)
+    return found["id"] if found else ""
+
+
+def find_rollouts(home: Path) -> list[RolloutFile]:
+    """The session files of a CODEX_HOME, the one that was written to last first."""
+    found = {file.path: file for file in _listed(home)}
+    return sorted(
+        (file for file in found.values() if not (file.is_compressed and file.path.with_suffix("") in found)),
+        key=lambda file: (file.changed_us, file.path.name),
+        reverse=True,
+    )
+
+
+def find_rollout(home: Path, thread_id: str) -> Path | None:
+    """The plain session file of one thread, the newest if there are several; None when there is none."""
+    found = [
+        path
+        for pattern in (
+            f"sessions/*/*/*/rollout-*-{escape(thread_id)}.jsonl",
+            f"archived_sessions/rollout-*-{escape(thread_id)}.jsonl",
+        )
+        for path in home.glob(pattern)
+    ]
+    return max(found, key=lambda path: path.name, default=None)
+
+
+def _listed(home: Path) -> Iterator[RolloutFile]:
+    for pattern, is_archived in (
+        ("sessions/*/*/*/rollout-*.jsonl*", False),
+        ("archived_sessions/rollout-*.jsonl*", True),
+    ):
+        for path in home.glob(pattern):
+            if name := _NAME.fullmatch(path.name):
+                try:
+                    seen = path.stat()
+                except FileNotFoundError:
+                    continue  # archived, compressed or deleted since the folder was listed
+                if stat.S_ISREG(seen.st_mode):
+                    yield RolloutFile(
+                        path,
+                        name["id"],
+                        seen.st_size,
+                        seen.st_mtime_ns // 1_000,
+                        is_archived,
+                        is_compressed=name["zst"] is not None,
+                    )

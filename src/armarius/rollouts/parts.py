@@ -1,0 +1,131 @@
+"""What the records of all generations share.
+
+Owns where and when a record stands, and the small shapes that occur inside many records: texts,
+durations, changes of files, words for an outcome. Does not own any record.
+Invariant: nothing here refuses; what cannot be read becomes None, "" or UNKNOWN.
+"""
+
+from typing import TypeAlias
+
+from msgspec import Raw, Struct
+
+from armarius.clock import parse_rfc3339
+from armarius.thread import FileSpot, ItemStatus, PathChange
+
+__all__ = [
+    "Change",
+    "Content",
+    "Duration",
+    "Here",
+    "at_us",
+    "changes_of",
+    "status_of",
+    "status_of_exit",
+    "text_of",
+]
+
+_STATUS = {
+    "completed": ItemStatus.COMPLETED,
+    "failed": ItemStatus.FAILED,
+    "declined": ItemStatus.DECLINED,
+    "inProgress": ItemStatus.IN_PROGRESS,
+    "in_progress": ItemStatus.IN_PROGRESS,
+}
+
+
+class Here(Struct):
+    """Where a record stands and when it was written; worked out only for records that are kept."""
+
+    file: str
+    line: int
+    byte: int
+    ordinal: int | None
+    timestamp: str
+
+    @property
+    def spot(self) -> FileSpot:
+        return FileSpot(self.file, self.byte, self.ordinal)
+
+    @property
+    def at_us(self) -> int | None:
+        return at_us(self.timestamp)
+
+    def id(self, kind: str) -> str:
+        """A name for something that Codex gave none; the same however often the file is read."""
+        return f"{kind}-at-byte-{self.byte}"
+
+
+def at_us(timestamp: str) -> int | None:
+    try:
+        return parse_rfc3339(timestamp)
+    except (ValueError, OverflowError):
+        return None
+
+
+class Part(Struct):
+    """A piece of a message or of a tool's answer; a picture is a piece without text."""
+
+    text: str = ""
+
+
+class Wrapped(Struct):
+    """A tool's answer as early versions wrapped it."""
+
+    content: str = ""
+
+
+Content: TypeAlias = str | list[Part] | Wrapped
+
+
+def text_of(content: Content) -> str:
+    match content:
+        case str():
+            return content
+        case Wrapped():
+            return content.content
+        case _:
+            return "\n".join(part.text for part in content if part.text)
+
+
+class Duration(Struct):
+    """A length of time as Rust writes it."""
+
+    secs: int
+    nanos: int
+
+    @property
+    def us(self) -> int:
+        return self.secs * 1_000_000 + self.nanos // 1_000
+
+
+class Change(Struct):
+    """What a patch does to one file: `{"type": "add"}`; in early versions `{"add": {}}`."""
+
+    type: str | None = None
+    move_path: str | None = None
+    add: Raw = Raw()
+    delete: Raw = Raw()
+
+    @property
+    def kind(self) -> str:
+        return self.type or ("add" if bytes(self.add) else "delete" if bytes(self.delete) else "update")
+
+
+def changes_of(changes: dict[str, Change]) -> tuple[PathChange, ...]:
+    """The files of a patch; a file that is renamed was changed under both names."""
+    found: list[PathChange] = []
+    for path, change in changes.items():
+        found.append(PathChange(path, change.kind))
+        if change.move_path:
+            found.append(PathChange(change.move_path, "add"))
+    return tuple(found)
+
+
+def status_of(word: str | None) -> ItemStatus:
+    return _STATUS.get(word or "", ItemStatus.UNKNOWN)
+
+
+def status_of_exit(code: int | None) -> ItemStatus:
+    if code is None:
+        return ItemStatus.UNKNOWN
+    return ItemStatus.FAILED if code else ItemStatus.COMPLETED
