@@ -1,0 +1,13 @@
+"""The codex program: found, probed, started, guarded, and its words read.
+
+Owns every start of a codex process in Armarius. Does not own what a run is for, nor session files.
+Invariant: no codex process lives without a guard that ends it at its deadline, and none is started
+with an environment, sandbox or login that the caller did not name.
+
+    binary.py   which codex, which version, what it can do
+    home.py     which login, which provider, a private home
+    command.py  a typed request as argv, environment and prompt
+    guard.py    the small program between us and codex that owns the deadline and the kill
+    process.py  start a guard, wait for it, find it again after a crash, cancel it
+    events.py   what `codex exec --json` printed, as typed values
+"""
