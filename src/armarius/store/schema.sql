@@ -1,0 +1,174 @@
+-- The ledger, as it is after all migrations. Read this one; `migrations/` is how a ledger gets here,
+-- and a test shows that both arrive at the same place, on SQLite and on PostgreSQL.
+--
+-- One text for both: times are BIGINT microseconds since 1970 UTC (`…_us`), JSON is TEXT, truth is
+-- BIGINT 0 or 1, ids and hashes are TEXT. A primary key of TEXT says NOT NULL, which SQLite would
+-- otherwise forget.
+--
+-- Nothing here forbids UPDATE or DELETE on `event`: a trigger that does has no spelling that both
+-- databases read. The log stays append-only because no query of the package changes it; a test
+-- reads all of them.
+
+-- What has been applied to this database.
+CREATE TABLE migration (
+    number        BIGINT PRIMARY KEY NOT NULL,
+    name          TEXT NOT NULL,
+    applied_at_us BIGINT NOT NULL
+);
+
+-- One dispatched piece of work. A retry is a new attempt of the same run, never a second run, so
+-- `paid_key` is simply unique: whoever asks for the same paid unit finds the run that has it.
+CREATE TABLE run (
+    id            TEXT PRIMARY KEY NOT NULL,
+    role          TEXT NOT NULL CHECK (role IN ('worker', 'replay', 'reflection', 'validator', 'reviewer')),
+    state         TEXT NOT NULL CHECK (state IN (
+        'queued', 'claimed', 'running',
+        'succeeded', 'failed', 'interrupted', 'cancelled', 'crashed', 'timed_out'
+    )),
+    folder        TEXT NOT NULL,
+    cwd           TEXT NOT NULL,
+    sandbox       TEXT NOT NULL CHECK (sandbox IN ('read-only', 'workspace-write', 'danger-full-access')),
+    model         TEXT,           -- NULL: Codex's own default, not yet known
+    effort        TEXT,
+    codex_version TEXT,
+    request       TEXT NOT NULL,  -- JSON
+    paid_key      TEXT UNIQUE,
+    thread_id     TEXT,
+    exit_status   TEXT,           -- JSON, of the last attempt
+    result        TEXT,           -- JSON
+    error_code    TEXT,
+    error_message TEXT,
+    created_at_us BIGINT NOT NULL,
+    started_at_us BIGINT,
+    ended_at_us   BIGINT,
+    CHECK ((ended_at_us IS NULL) = (state IN ('queued', 'claimed', 'running'))),
+    CHECK (state <> 'running' OR started_at_us IS NOT NULL),
+    CHECK ((error_code IS NULL) = (error_message IS NULL))
+);
+
+-- The queue is read by state, oldest first.
+CREATE INDEX run_queue ON run (state, created_at_us, id);
+
+-- People ask for the newest, whatever its state.
+CREATE INDEX run_newest ON run (created_at_us, id);
+
+-- One process that tried a run. `owner_…` is the Armarius that claimed it, before anything was
+-- started; `guard_…` the guard it then started. A start time (clock ticks since boot) tells a process
+-- from a later one with the same pid.
+CREATE TABLE attempt (
+    run_id        TEXT NOT NULL REFERENCES run (id),
+    number        BIGINT NOT NULL CHECK (number > 0),
+    host          TEXT NOT NULL,
+    boot_id       TEXT NOT NULL,
+    owner_pid     BIGINT NOT NULL,
+    owner_start   BIGINT NOT NULL,
+    guard_pid     BIGINT,
+    guard_start   BIGINT,
+    claimed_at_us BIGINT NOT NULL,
+    ended_at_us   BIGINT,
+    outcome       TEXT CHECK (outcome IN (
+        'succeeded', 'failed', 'interrupted', 'cancelled', 'crashed', 'timed_out'
+    )),
+    PRIMARY KEY (run_id, number),
+    CHECK ((guard_pid IS NULL) = (guard_start IS NULL)),
+    CHECK ((ended_at_us IS NULL) = (outcome IS NULL))
+);
+
+-- The rule about money, kept by the database: a run has at most one attempt that lives or has
+-- succeeded. A crashed one leaves the index and makes room for the next; after a success there is
+-- no room for another claim, and the claim comes before the spawn.
+CREATE UNIQUE INDEX attempt_live_or_succeeded ON attempt (run_id)
+    WHERE ended_at_us IS NULL OR outcome = 'succeeded';
+
+-- A restarted Armarius looks for what its host left open.
+CREATE INDEX attempt_open ON attempt (host) WHERE ended_at_us IS NULL;
+
+-- What happened, append-only. `seq` is given by the one writer inside its transaction, so its order
+-- is the order of commits: a reader that remembers the last `seq` it saw misses nothing. A sequence
+-- or an identity column would not promise that, since a lower number can be committed later.
+CREATE TABLE event (
+    seq     BIGINT PRIMARY KEY NOT NULL,
+    at_us   BIGINT NOT NULL,
+    subject TEXT NOT NULL,  -- a run, a night, a proposal
+    kind    TEXT NOT NULL,
+    body    TEXT NOT NULL   -- JSON
+);
+
+CREATE INDEX event_subject ON event (subject, seq);
+
+-- Tokens of one response of the model; totals are derived.
+CREATE TABLE response_usage (
+    run_id       TEXT NOT NULL REFERENCES run (id),
+    response_id  TEXT NOT NULL,
+    turn_id      TEXT NOT NULL,
+    input        BIGINT NOT NULL,
+    cached_input BIGINT NOT NULL,
+    cache_write  BIGINT NOT NULL,
+    output       BIGINT NOT NULL,
+    reasoning    BIGINT NOT NULL,
+    source       TEXT NOT NULL CHECK (source IN ('rollout', 'stream')),
+    PRIMARY KEY (run_id, response_id)
+);
+
+-- One evolve cycle. The experiment is a hash over everything that evidence depends on (base of the
+-- target skill, model, effort, Codex version, judge …); evidence adds up within it and nowhere else.
+CREATE TABLE night (
+    id            TEXT PRIMARY KEY NOT NULL,
+    experiment    TEXT NOT NULL,
+    number        BIGINT NOT NULL CHECK (number > 0),
+    project       TEXT NOT NULL,
+    target_path   TEXT NOT NULL,
+    base_hash     TEXT NOT NULL,
+    state         TEXT NOT NULL CHECK (state IN ('open', 'judged', 'staged', 'nothing', 'failed')),
+    settings      TEXT NOT NULL,  -- JSON
+    report        TEXT,           -- JSON
+    created_at_us BIGINT NOT NULL,
+    ended_at_us   BIGINT,
+    UNIQUE (experiment, number),
+    CHECK ((ended_at_us IS NULL) = (state IN ('open', 'judged')))
+);
+
+-- Two nights of one experiment at once would mix the order of its evidence.
+CREATE UNIQUE INDEX night_open ON night (experiment) WHERE ended_at_us IS NULL;
+
+-- One pair of replays, in the order in which the gate must read them. NULL is an arm without a
+-- score: its replay or its judge failed, and an error is never a score.
+CREATE TABLE evidence (
+    experiment    TEXT NOT NULL,
+    ordinal       BIGINT NOT NULL,
+    night         BIGINT NOT NULL,
+    task          TEXT NOT NULL,
+    baseline      DOUBLE PRECISION CHECK (baseline BETWEEN 0 AND 1),
+    candidate     DOUBLE PRECISION CHECK (candidate BETWEEN 0 AND 1),
+    baseline_run  TEXT REFERENCES run (id),
+    candidate_run TEXT REFERENCES run (id),
+    at_us         BIGINT NOT NULL,
+    PRIMARY KEY (experiment, ordinal),
+    FOREIGN KEY (experiment, night) REFERENCES night (experiment, number),
+    UNIQUE (experiment, baseline_run, candidate_run),  -- a pair counts once, whoever repeats the write
+    CHECK (baseline IS NULL OR baseline_run IS NOT NULL),
+    CHECK (candidate IS NULL OR candidate_run IS NOT NULL)
+);
+
+-- A candidate that passed or failed the gate, and what became of it.
+CREATE TABLE proposal (
+    id                TEXT PRIMARY KEY NOT NULL,
+    night_id          TEXT NOT NULL REFERENCES night (id),
+    target_path       TEXT NOT NULL,
+    base_hash         TEXT NOT NULL,
+    proposed_hash     TEXT NOT NULL,
+    folder            TEXT NOT NULL,
+    decision          TEXT NOT NULL,
+    e_value           DOUBLE PRECISION NOT NULL CHECK (e_value >= 0),
+    state             TEXT NOT NULL CHECK (state IN (
+        'staged', 'adopted', 'rolled_back', 'rejected', 'superseded'
+    )),
+    created_at_us     BIGINT NOT NULL,
+    adopted_at_us     BIGINT,
+    rolled_back_at_us BIGINT,
+    CHECK (state NOT IN ('adopted', 'rolled_back') OR adopted_at_us IS NOT NULL),
+    CHECK ((state = 'rolled_back') = (rolled_back_at_us IS NOT NULL))
+);
+
+CREATE INDEX proposal_target ON proposal (target_path, state);
+CREATE INDEX proposal_night ON proposal (night_id);
