@@ -1,0 +1,77 @@
+-- What dispatch asks of the ledger: runs, their attempts, their usage.
+
+-- name: insert_run
+-- A new run, claimed by the one who inserts it.
+INSERT INTO run (id, role, state, folder, cwd, sandbox, model, effort, codex_version, request, paid_key, created_at_us)
+VALUES (:id, :role, 'claimed', :folder, :cwd, :sandbox, :model, :effort, :codex_version, :request, :paid_key, :now_us);
+
+-- name: run_by_id
+-- One run.
+SELECT * FROM run WHERE id = :id;
+
+-- name: run_by_paid_key
+-- The run that has, or is doing, a paid unit.
+SELECT * FROM run WHERE paid_key = :paid_key;
+
+-- name: runs_by_prefix
+-- Runs whose id begins with a text, as people abbreviate it; two are enough to call it ambiguous.
+SELECT * FROM run WHERE substr(id, 1, length(:prefix)) = :prefix ORDER BY id LIMIT 2;
+
+-- name: latest_runs
+-- The newest runs of any role, newest first.
+SELECT * FROM run ORDER BY created_at_us DESC, id DESC LIMIT :most;
+
+-- name: latest_runs_of_role
+-- The newest runs of one role, newest first.
+SELECT * FROM run WHERE role = :role ORDER BY created_at_us DESC, id DESC LIMIT :most;
+
+-- name: open_runs
+-- Runs that nobody has closed, oldest first; what a crash may have left.
+SELECT * FROM run WHERE state IN ('claimed', 'running') ORDER BY created_at_us, id;
+
+-- name: insert_attempt
+-- Claim the next attempt of a run; fails when one lives or has succeeded.
+INSERT INTO attempt (run_id, number, host, boot_id, owner_pid, owner_start, claimed_at_us)
+VALUES (:run_id, :number, :host, :boot_id, :owner_pid, :owner_start, :now_us);
+
+-- name: last_attempt
+-- The newest attempt of a run.
+SELECT * FROM attempt WHERE run_id = :run_id ORDER BY number DESC LIMIT 1;
+
+-- name: take_over_attempt
+-- Become the owner of an attempt whose owner is gone; nothing changes when somebody else was faster.
+UPDATE attempt SET host = :host, boot_id = :boot_id, owner_pid = :owner_pid, owner_start = :owner_start
+WHERE run_id = :run_id AND number = :number AND owner_pid = :old_pid AND owner_start = :old_start
+AND ended_at_us IS NULL;
+
+-- name: record_guard
+-- Who guards an attempt, once it has been started.
+UPDATE attempt SET guard_pid = :guard_pid, guard_start = :guard_start
+WHERE run_id = :run_id AND number = :number AND ended_at_us IS NULL;
+
+-- name: mark_running
+-- A run whose attempt has been started.
+UPDATE run SET state = 'running', started_at_us = COALESCE(started_at_us, :now_us)
+WHERE id = :id AND ended_at_us IS NULL;
+
+-- name: reclaim_run
+-- Open a run again whose last attempt was lost, so that another one may try.
+UPDATE run SET state = 'claimed', ended_at_us = NULL, error_code = NULL, error_message = NULL, result = NULL
+WHERE id = :id;
+
+-- name: end_attempt
+-- Close an attempt; changes nothing when it was closed before.
+UPDATE attempt SET ended_at_us = :now_us, outcome = :outcome
+WHERE run_id = :run_id AND number = :number AND ended_at_us IS NULL;
+
+-- name: end_run
+-- Close a run with what came of it.
+UPDATE run SET state = :state, thread_id = :thread_id, exit_status = :exit_status, result = :result,
+    error_code = :error_code, error_message = :error_message, ended_at_us = :now_us
+WHERE id = :id AND ended_at_us IS NULL;
+
+-- name: record_usage
+-- Tokens of one response; a second report of it changes nothing.
+INSERT INTO response_usage (run_id, response_id, turn_id, input, cached_input, cache_write, output, reasoning, source)
+VALUES (:run_id, :response_id, :turn_id, :input, :cached_input, :cache_write, :output, :reasoning, :source)
+ON CONFLICT (run_id, response_id) DO NOTHING;

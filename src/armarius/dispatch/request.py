@@ -1,0 +1,94 @@
+"""What is asked of a run, and what came of it.
+
+Owns the two values and their JSON form. Does not own how either is stored.
+Invariant: a request names everything the run may do; a result says only what Armarius observed.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from armarius.thread import Usage
+
+__all__ = ["DEADLINE_S", "FilesEvidence", "Problem", "RunRequest", "RunResult", "RunState"]
+
+DEADLINE_S = 3600.0
+
+FilesEvidence = Literal["stat", "sandbox", "unknown"]
+"""How it is known which files changed: we compared them, the sandbox forbids any change, or not."""
+
+Role = Literal["worker", "replay", "reflection"]
+RunState = Literal["succeeded", "failed", "interrupted", "cancelled", "crashed", "timed_out"]
+
+
+class RunRequest(msgspec.Struct, frozen=True):
+    """One piece of work.
+
+    Paths are absolute. `tools_path` is the PATH of the agent's commands. `paid_key` names the paid
+    unit: two requests with one key are one run. `replicate` tells repetitions apart, also for the
+    model's provider. `witness` is a FIFO on which tools report.
+    `environ` holds names and values that the owner's provider needs; it is never stored.
+    """
+
+    role: Role
+    prompt: str
+    cwd: str
+    sandbox: str
+    home: str
+    codex_home: str
+    tools_path: str
+    deadline_s: float = DEADLINE_S
+    model: str | None = None
+    effort: str | None = None
+    schema: dict[str, Any] | None = None
+    lean: bool = False
+    paid_key: str | None = None
+    replicate: int = 0
+    witness: str | None = None
+    environ: dict[str, str] = {}
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a run did not succeed: a stable word, what happened, the way out, and an exit code."""
+
+    code: str
+    message: str
+    hint: str = ""
+    exit_code: int = 1
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a run (`armarius.run.v1`).
+
+    `answer` is the agent's last message, set when and only when the turn was completed; `parsed`
+    is its JSON when a schema was given. `usage` counts this run alone. `sandbox_seen` is what Codex
+    recorded. `files_changed` comes from the file system, `files_evidence` says how it is known.
+    """
+
+    id: str
+    state: RunState
+    role: Role
+    folder: str
+    thread_id: str | None = None
+    rollout: str | None = None
+    answer: str | None = None
+    parsed: Any = None
+    problem: Problem | None = None
+    usage: Usage = Usage()
+    responses: int = 0
+    commands: int = 0
+    failed_commands: int = 0
+    retries: int = 0
+    sandbox: str = ""
+    sandbox_seen: str | None = None
+    files_changed: tuple[str, ...] = ()
+    files_evidence: FilesEvidence = "unknown"
+    codex_version: str = ""
+    model: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    stragglers: int = 0
+    started_at_us: int | None = None
+    ended_at_us: int | None = None
+    duration_us: int | None = None
+    schema: str = "armarius.run.v1"
