@@ -1,0 +1,18 @@
+"""The night: harvest, mine, replay, reflect, edit, ask the gate, stage, adopt.
+
+Owns the cycle and its parts, from the task file to the staged proposal. Does not own the gate's
+statistics, the skill document, or the starting of Codex.
+Invariant: who proposes a candidate never sees the held-out tasks that judge it, and nothing here
+touches a live skill except adoption.
+
+    tasks.py      the task file, and which tasks are held out (located.py: where in it an error is)
+    judge.py      the checks on an answer (sections.py: headings in Markdown)
+    replay.py     one attempt at one task with one skill text (witness.py: was a tool really called)
+    bench.py      several runs at a time
+    propose.py    training tasks -> a candidate (reflect.py: the prompt and its answer)
+    held_out.py   a candidate before the gate
+    night.py      the order of all this, and its report (report.py)
+    staging.py    propose, adopt, roll back
+    rehearsal.py  what a night would do, without doing it
+    records.py    nights, evidence, proposals in the ledger
+"""

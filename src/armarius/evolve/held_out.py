@@ -1,0 +1,83 @@
+"""A candidate before the gate.
+
+Owns the paired replays of held-out tasks and the keeping of their scores. Does not own the
+decision (gate/).
+Invariant: both arms of a pair run under the same conditions, in turn; each pair is in the ledger
+before it counts, so a night that is resumed offers the gate exactly what it had seen.
+"""
+
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
+
+import msgspec
+
+from armarius.clock import Clock
+from armarius.evolve.bench import Bench
+from armarius.evolve.records import QUERIES, NightRow, kept_pairs
+from armarius.evolve.replay import Lab, request_for, trial_of
+from armarius.evolve.tasks import Task
+from armarius.gate.custody import Slot, examine, schedule
+from armarius.gate.decision import DEFAULT, Decision, Gate, Pair
+from armarius.store.database import Database
+
+__all__ = ["Candidate", "try_candidate"]
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """Two skill texts and the tasks that judge between them; `shown` are those the proposer saw."""
+
+    base: bytes
+    proposed: bytes
+    held_out: Mapping[str, Task]
+    shown: frozenset[str]
+
+
+def try_candidate(
+    candidate: Candidate, *, bench: Bench, lab: Lab, ledger: Database, clock: Clock, night: NightRow
+) -> Decision:
+    """Offer pairs to the gate, those that are kept first, until it decides or the night's are used."""
+    kept = kept_pairs(ledger, night.experiment)
+    gate = Gate(DEFAULT)
+    for row in kept:
+        gate.offer(row.pair)
+    slots = schedule(night.experiment, candidate.held_out.keys(), night.number, shown=candidate.shown)
+    slots = slots[sum(row.night == night.number for row in kept) :]
+    runs = list[tuple[str, str]]()
+
+    def keep(pair: Pair) -> None:
+        baseline_run, candidate_run = runs[-1]
+        ledger.execute(
+            QUERIES.insert_evidence,
+            experiment=night.experiment,
+            ordinal=len(kept) + len(runs) - 1,
+            night=pair.night,
+            task=pair.task,
+            baseline=pair.baseline,
+            candidate=pair.candidate,
+            baseline_run=baseline_run,
+            candidate_run=candidate_run,
+            now_us=clock.now_us(),
+        )
+        bench.progress("pairs", len(runs), len(slots))
+
+    if not gate.decided:
+        with contextlib.closing(_pairs(candidate, bench, lab, slots, runs)) as pairs:
+            examine(gate, pairs, keep)
+    return gate.decision(nights_over=night.number)
+
+
+def _pairs(
+    candidate: Candidate, bench: Bench, lab: Lab, slots: Sequence[Slot], runs: list[tuple[str, str]]
+) -> Generator[Pair]:
+    """Both arms of each slot in schedule order; `runs` gets the two runs before their pair is yielded."""
+    requests = (
+        request_for(lab, candidate.held_out[slot.task], skill, arm=arm, replicate=slot.replicate)
+        for slot in slots
+        for arm, skill in (("baseline", candidate.base), ("candidate", candidate.proposed))
+    )
+    with contextlib.closing(bench.in_order(requests)) as results:
+        for slot in slots:
+            arms = next(results), next(results)
+            runs.append((arms[0].id, arms[1].id))
+            before, after = (trial_of(candidate.held_out[slot.task], result).value for result in arms)
+            yield Pair(slot.night, slot.task, before, after)

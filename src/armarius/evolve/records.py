@@ -1,0 +1,90 @@
+"""Nights, evidence and proposals, as rows of the ledger.
+
+Owns every statement of evolve. Does not own the decision or the files.
+Invariant: evidence has one order, its ordinals, and a pair once written is never changed.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from armarius.errors import DataError
+from armarius.evolve.report import NightReport
+from armarius.gate.decision import Pair
+from armarius.store.database import Database
+from armarius.store.queries import load
+
+__all__ = ["QUERIES", "EvidenceRow", "NightRow", "ProposalRow", "find_proposal", "kept_pairs"]
+
+QUERIES = load(Path(__file__).with_name("queries.sql"))
+
+
+class NightRow(msgspec.Struct, frozen=True):
+    """A night; `report` is the JSON of its `NightReport` once it is over."""
+
+    id: str
+    experiment: str
+    number: int
+    project: str
+    target_path: str
+    base_hash: str
+    state: str
+    created_at_us: int
+    report: str | None = None
+    ended_at_us: int | None = None
+
+    @property
+    def outcome(self) -> NightReport | None:
+        return None if self.report is None else msgspec.json.decode(self.report, type=NightReport)
+
+
+class EvidenceRow(msgspec.Struct, frozen=True):
+    """One pair of replays."""
+
+    ordinal: int
+    night: int
+    task: str
+    baseline: float | None = None
+    candidate: float | None = None
+
+    @property
+    def pair(self) -> Pair:
+        return Pair(self.night, self.task, self.baseline, self.candidate)
+
+
+class ProposalRow(msgspec.Struct, frozen=True):
+    """A staged candidate and what became of it."""
+
+    id: str
+    night_id: str
+    target_path: str
+    base_hash: str
+    proposed_hash: str
+    folder: str
+    decision: str
+    e_value: float
+    state: str
+    created_at_us: int
+    adopted_at_us: int | None = None
+    rolled_back_at_us: int | None = None
+
+
+def kept_pairs(ledger: Database, experiment: str) -> list[EvidenceRow]:
+    """The evidence so far, in order."""
+    return ledger.fetch(QUERIES.evidence_of, EvidenceRow, experiment=experiment)
+
+
+def find_proposal(ledger: Database, name: str | None, state: str) -> ProposalRow:
+    """The proposal `name` names by id or unique prefix; without a name the newest in `state`."""
+    if name is None:
+        row = ledger.fetch_one(QUERIES.latest_proposal_in_state, ProposalRow, state=state)
+        if row is None:
+            raise DataError("proposal-none", f"no proposal is {state.replace('_', ' ')}", "see `armarius sleep status`")
+        return row
+    prefix = name if name.startswith("prop_") else f"prop_{name}"
+    rows = ledger.fetch(QUERIES.proposals_by_prefix, ProposalRow, prefix=prefix)
+    if not rows:
+        raise DataError("proposal-unknown", f"no proposal {name!r}", "see `armarius sleep status`")
+    if len(rows) > 1:
+        raise DataError("proposal-ambiguous", f"{name!r} begins more than one proposal", "write more of its id")
+    return rows[0]
