@@ -1,0 +1,92 @@
+"""The command line: it translates, and decides nothing.
+
+Owns words, flags, printing and exit codes; one file a command. Does not own what a command does.
+Invariant: a command that is not called is not imported, so that `armarius --help` stays fast; every
+failure ends in one line on standard error (one JSON object with `--json`) and its exit code.
+"""
+
+import io
+import sys
+from importlib import import_module
+
+import click
+
+from armarius import __version__
+from armarius.cli.output import print_error
+from armarius.errors import ArmariusError, DataError, HostError, Interrupted, UsageError, nearest
+
+__all__ = ["cli", "main"]
+
+COMMANDS = {
+    "run": "Do one piece of work with Codex and say what came of it.",
+    "runs": "What was run, and how it ended.",
+    "sessions": "What happened in every Codex session on this machine.",
+    "sleep": "Let skills get better overnight, behind a held-out gate.",
+    "demo": "See the whole loop on real Codex, without an account.",
+    "doctor": "Say what is missing and how to get it; change nothing.",
+    "schema": "Print the JSON Schema of an answer or a file.",
+}
+
+
+class _Commands(click.Group):
+    """The commands by name; each is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            raise UsageError("usage", f"no command {cmd_name!r}", nearest(cmd_name, list(COMMANDS)))
+        return import_module(f"armarius.cli.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="armarius", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Run OpenAI Codex agents under watch, keep proof, and let skills get better.
+
+    Exit codes: 0 done, 1 failed, 2 usage, 3 bad data, 4 environment, 5 refused by policy, 6 no
+    answer, 130 interrupted.
+    """
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line; its exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in words
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal in Latin-1 has no arrow: show what it is
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        # click ends the program itself, quietly, when the reader of our output went away.
+        return cli.main(words, prog_name="armarius", standalone_mode=False) or 0
+    except ArmariusError as error:
+        return print_error(error, as_json=as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help(), err=True) if error.ctx else None
+        return UsageError.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "armarius"
+        usage = UsageError("usage", error.format_message().rstrip("."), f"see `{where} --help`")
+        return print_error(usage, as_json=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        return print_error(Interrupted("interrupted", "interrupted"), as_json=as_json)
+    except OSError as error:
+        return print_error(_lacking(error), as_json=as_json)
+    except UnicodeEncodeError as error:
+        shown = error.object[max(0, error.start - 40) : error.end]
+        return print_error(DataError("not-utf8", f"{shown!a} is not UTF-8", "use a UTF-8 name"), as_json=as_json)
+
+
+def _lacking(error: OSError) -> HostError:
+    """What the machine did not let us do, where no part knew better."""
+    if isinstance(error, PermissionError):
+        return HostError("permission", f"no permission: {error.filename or error}", "check its owner and mode")
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        return HostError("folder-gone", "the current folder does not exist any more", "change to another one")
+    where = f": {error.filename}" if error.filename else ""
+    return HostError("file-system", f"{error.strerror or error}{where}", "check the path and what lies there")

@@ -1,0 +1,70 @@
+"""What a terminal or a program gets to read.
+
+Owns printing: JSON objects with their schema, aligned tables, one-line errors. Does not own content.
+Invariant: nothing that an agent or a file said reaches a terminal with control characters in it.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import msgspec
+
+from armarius.errors import ArmariusError
+
+__all__ = ["clean", "print_error", "print_json", "print_table", "say"]
+
+_KEPT = "\n\t"
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
+_BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
+_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *_BIDI)}
+"""What JSON lets through and a terminal does not; outside of strings JSON has none of these."""
+
+_VISIBLE = {code: repr(chr(code))[1:-1] for code in (*_CONTROLS, *_BIDI) if chr(code) not in _KEPT}
+
+
+def clean(text: str) -> str:
+    """`text` with control and bidirectional characters made visible; lines and tabs stay."""
+    return text.translate(_VISIBLE)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """A line for people."""
+    click.echo(clean(text), err=err)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output; a Struct brings its own `schema`."""
+    text = msgspec.json.encode(value).decode().translate(_ESCAPED)
+    sys.stdout.buffer.write(text.encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def print_error(error: ArmariusError, *, as_json: bool) -> int:
+    """One line, or one object, on standard error; the exit code."""
+    if as_json:
+        body = {
+            "schema": "armarius.error.v1",
+            "code": error.code,
+            "message": _encodable(error.message),
+            "hint": _encodable(error.hint),
+        }
+        click.echo(msgspec.json.encode(body).decode().translate(_ESCAPED), err=True)
+    else:
+        click.echo("armarius: " + clean(str(error)).replace("\n", " "), err=True)
+    return error.exit_code
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell; the last one takes what is left."""
+    cells = [[clean(cell).replace("\n", " ") for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo(line.rstrip())
+
+
+def _encodable(text: str) -> str:
+    """`text` with the bytes of a name that is not UTF-8 made visible, so that JSON can hold it."""
+    return text.encode(errors="backslashreplace").decode()

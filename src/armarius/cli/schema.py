@@ -1,0 +1,81 @@
+"""`armarius schema`: the JSON Schema of each answer and each file."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from armarius.cli.output import print_json, say
+from armarius.cli.runs import RunList, RunRecord
+from armarius.cli.sessions import Shown
+from armarius.cli.sleep import SleepStatus
+from armarius.codex.process import Exit
+from armarius.demo.flight import FlightReport
+from armarius.dispatch.request import RunResult
+from armarius.doctor import Diagnosis
+from armarius.errors import UsageError, nearest
+from armarius.evolve.reflect import SCHEMA as EDITS
+from armarius.evolve.rehearsal import Rehearsal
+from armarius.evolve.report import NightReport
+from armarius.evolve.staging import Change
+from armarius.evolve.tasks import TaskFile
+from armarius.sessions.overview import Listing
+from armarius.thread import Thread
+
+
+class _Error(msgspec.Struct, frozen=True, tag_field="schema", tag="armarius.error.v1"):
+    """What stands on standard error when a command with --json fails."""
+
+    code: str
+    message: str
+    hint: str
+
+
+SHAPES = {
+    "change": Change,
+    "demo": FlightReport,
+    "doctor": Diagnosis,
+    "error": _Error,
+    "exit": Exit,
+    "night": NightReport,
+    "rehearsal": Rehearsal,
+    "run": RunResult,
+    "run_record": RunRecord,
+    "runs": RunList,
+    "session": Shown,
+    "sessions": Listing,
+    "sleep_status": SleepStatus,
+    "tasks": TaskFile,
+    "thread": Thread,
+}
+
+
+@click.command()
+@click.argument("name", required=False)
+def command(*, name: str | None) -> int:
+    """Print the JSON Schema of an answer or a file.
+
+    NAME is what the answer calls itself; without it, all names are listed.
+    """
+    if name is None:
+        say("\n".join(sorted((*SHAPES, "edits"))))
+        return 0
+    plain = name.removeprefix("armarius.").removesuffix(".v1")
+    if plain == "edits":
+        print_json(EDITS)
+        return 0
+    if plain not in SHAPES:
+        raise UsageError("schema-unknown", f"no schema called {name!r}", nearest(plain, (*SHAPES, "edits")))
+    print_json(_schema(plain))
+    return 0
+
+
+def _schema(plain: str) -> dict[str, Any]:
+    """The JSON Schema of one shape; an answer is recognised by the name that it carries."""
+    name = f"armarius.{plain}.v1"
+    schema = msgspec.json.schema(SHAPES[plain])
+    shape = schema["$defs"][SHAPES[plain].__name__]
+    if "schema" in shape["properties"] and "schema" not in shape["required"]:
+        shape["properties"]["schema"] = {"const": name}
+        shape["required"] = [*shape["required"], "schema"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": name} | schema

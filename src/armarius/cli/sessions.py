@@ -1,0 +1,132 @@
+"""`armarius sessions`: the threads that Codex wrote down on this machine."""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from armarius import settings as configuration
+from armarius.cli.output import clean, print_json, print_table, say
+from armarius.clock import rfc3339
+from armarius.sessions.overview import Session, find_thread, list_sessions
+from armarius.thread import AgentMessage, Command, FileChange, Item, Notice, Thread, ToolCall, Turn, UserMessage
+
+HOME = click.option(
+    "--codex-home",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Look here; default: your CODEX_HOME.",
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """One session whole (`armarius.session.v1`)."""
+
+    session: Session
+    thread: Thread
+    schema: str = "armarius.session.v1"
+
+
+_OUTPUT_LINES = 6
+_TITLE = 60
+
+
+@click.group()
+def command() -> None:
+    """What happened in every Codex session on this machine."""
+
+
+@command.command("list")
+@HOME
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@AS_JSON
+def list_command(*, codex_home: Path | None, limit: int, as_json: bool) -> int:
+    """List sessions, the one that was written to last first."""
+    listing = list_sessions(codex_home or configuration.load().codex_home, limit)
+    if as_json:
+        print_json(listing)
+        return 0
+    if listing.unreadable:
+        files = "1 file" if listing.unreadable == 1 else f"{listing.unreadable} files"
+        say(f"{files} could not be opened; see `armarius doctor`", err=True)
+    if not listing.sessions:
+        say(f"No sessions under {listing.codex_home}.")
+        return 0
+    print_table(("SESSION", "LAST", "STATE", "TURNS", "CMDS", "TOKENS", "TITLE"), list(map(_row, listing.sessions)))
+    if listing.total > len(listing.sessions):
+        say(f"{len(listing.sessions)} of {listing.total}; more with --limit", err=True)
+    return 0
+
+
+@command.command()
+@click.argument("session")
+@HOME
+@AS_JSON
+def show(*, session: str, codex_home: Path | None, as_json: bool) -> int:
+    """Show one session.
+
+    SESSION is its id, the beginning of it, or a file.
+    """
+    summary, thread = find_thread(codex_home or configuration.load().codex_home, session)
+    if as_json:
+        print_json(Shown(summary, thread))
+    else:
+        _say_thread(summary, thread)
+    return 0
+
+
+def _row(session: Session) -> tuple[str, ...]:
+    last = "" if session.last_at_us is None else rfc3339(session.last_at_us)[:16].replace("T", " ")
+    title = session.title if len(session.title) <= _TITLE else session.title[: _TITLE - 1] + "…"
+    counts = (str(session.turns), str(session.commands), f"{session.usage.total:,}")
+    return (session.id, last, session.state.value, *counts, title)
+
+
+def _say_thread(session: Session, thread: Thread) -> None:
+    say(f"{session.id}  {session.state.value} (by {session.evidence})")
+    say(f"{session.cwd or '?'} · {session.model or '?'} · codex {session.cli_version or '?'} · {session.source or '?'}")
+    usage = session.usage
+    spent = f"{usage.input:,} tokens in ({usage.cached_input:,} cached)"
+    say(f"{spent}, {usage.output:,} out ({usage.reasoning:,} reasoning)")
+    for number, turn in enumerate(thread.turns, start=1):
+        say(f"\n── turn {number} · {turn.state.value}{_took(turn)}")
+        for item in turn.items:
+            text = _text(item)
+            if text:
+                click.echo(clean(text))
+        if turn.error:
+            say(f"failed: {turn.error}")
+    for bad in thread.bad_lines:
+        say(f"skipped {bad.file}:{bad.line} (byte {bad.byte}): {bad.reason}", err=True)
+
+
+def _took(turn: Turn) -> str:
+    if turn.started_at_us is None or turn.ended_at_us is None:
+        return ""
+    return f" · {(turn.ended_at_us - turn.started_at_us) / 1_000_000:.1f} s"
+
+
+def _text(item: Item) -> str:
+    match item:
+        case UserMessage():
+            return f"> {item.text}"
+        case AgentMessage():
+            return item.text
+        case Command():
+            status = item.status.value if item.exit_code is None else f"exit {item.exit_code}"
+            return f"$ {item.command}\n{_folded(item.output)}[{status}]"
+        case FileChange():
+            return "\n".join(f"{change.kind} {change.path}" for change in item.changes)
+        case ToolCall():
+            return f"{item.name} {item.arguments[:200]}"
+        case Notice():
+            return f"! {item.message}"
+        case _:
+            return ""
+
+
+def _folded(output: str) -> str:
+    lines = output.splitlines()
+    shown = "".join(f"  {line}\n" for line in lines[:_OUTPUT_LINES])
+    hidden = len(lines) - _OUTPUT_LINES
+    return shown + (f"  … {hidden} more lines\n" if hidden > 0 else "")

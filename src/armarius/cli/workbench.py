@@ -1,0 +1,56 @@
+"""What a command works with, taken from the user's settings.
+
+Owns opening the ledger and bringing together codex, its owner and a runner. Does not own work.
+Invariant: a command gets its runner only after the login was found fit to be billed, and what an
+earlier Armarius left open on this host has been recorded by then.
+"""
+
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+
+import msgspec
+
+from armarius.clock import Clock, SystemClock
+from armarius.codex.binary import Binary, find
+from armarius.codex.home import Owner, check_billing, read_owner
+from armarius.dispatch.runner import Runner
+from armarius.files import private_folder
+from armarius.settings import Settings
+from armarius.store.database import Database
+from armarius.store.ledger import open_ledger
+
+__all__ = ["Workbench", "ledger_of", "workbench"]
+
+
+class Workbench(msgspec.Struct, frozen=True):
+    """Everything for runs. `keys` are the variables that the owner's provider names, with values."""
+
+    owner: Owner
+    keys: dict[str, str]
+    binary: Binary
+    ledger: Database
+    runner: Runner
+    clock: Clock
+
+
+@contextmanager
+def ledger_of(settings: Settings) -> Generator[Database]:
+    """The user's ledger, open; made when it is not there yet."""
+    private_folder(settings.home)
+    with closing(open_ledger(settings.ledger, SystemClock())) as ledger:
+        yield ledger
+
+
+@contextmanager
+def workbench(settings: Settings) -> Generator[Workbench]:
+    """All that runs need, for the time of a command."""
+    owner = read_owner(settings.codex_home)
+    check_billing(owner, settings.api_keys)
+    private_folder(settings.home)
+    binary = find(setting=settings.codex, search_path=settings.search_path, cache=settings.home / "probes.json")
+    clock = SystemClock()
+    keys = {name: settings.environ[name] for name in owner.key_variables if name in settings.environ}
+    with ledger_of(settings) as ledger:
+        runner = Runner(ledger, clock, settings.runs, binary, settings.environ)
+        runner.recover()
+        yield Workbench(owner, keys, binary, ledger, runner, clock)

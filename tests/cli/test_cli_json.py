@@ -1,0 +1,84 @@
+"""What a program reads: one JSON object, which names its schema and fits what `armarius schema` prints."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+import jsonschema_rs
+import pytest
+
+from armarius.cli import cli
+from support.terminal import Terminal
+
+ANSWERS = {
+    "demo": {"demo"},
+    "doctor": {"doctor"},
+    "run": {"run"},
+    "runs list": {"runs"},
+    "runs show": {"run_record"},
+    "sessions list": {"sessions"},
+    "sessions show": {"session"},
+    "sleep adopt": {"change"},
+    "sleep rollback": {"change"},
+    "sleep run": {"night", "rehearsal"},
+    "sleep status": {"sleep_status"},
+}
+"""Every command with --json. Those that need more than an empty machine are held against their
+schemas where they are told as transcripts: run, sessions, sleep and demo."""
+
+OTHERS = {"edits", "error", "exit", "tasks", "thread"}
+
+
+def json_commands() -> set[str]:
+    found = set[str]()
+    for name in cli.list_commands(click.Context(cli)):
+        command = cli.get_command(click.Context(cli), name)
+        assert command
+        inner = command.commands if isinstance(command, click.Group) else {"": command}
+        found |= {f"{name} {sub}".strip() for sub, one in inner.items() if any("--json" in o.opts for o in one.params)}
+    return found
+
+
+def test_every_command_that_can_answer_in_json_is_in_the_table() -> None:
+    assert json_commands() == ANSWERS.keys()
+
+
+def test_every_answer_has_a_schema_and_every_schema_is_one(terminal: Terminal) -> None:
+    listed = terminal.type("schema").out.split()
+    assert set(listed) == set[str]().union(*ANSWERS.values()) | OTHERS
+    for name in listed:
+        schema = terminal.type("schema", name).answer
+        assert jsonschema_rs.meta.is_valid(schema), name
+        jsonschema_rs.validator_for(schema, offline=True)
+
+
+@pytest.mark.parametrize("typed", ["doctor", "runs list", "sessions list", "sleep status"])
+def test_an_empty_machine_has_answers_too(terminal: Terminal, check: Callable[[Any], None], typed: str) -> None:
+    done = terminal.type(*typed.split(), "--json")
+    assert (done.code, done.err, done.out.count("\n")) == (0, "", 1)
+    check(done.answer)
+    assert done.answer["schema"].split(".")[1] in ANSWERS[typed]
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"schema": "armarius.run.v1"}, {"runs": None}, {"runs": [{"id": 1}]}],
+)
+def test_a_schema_refuses_what_is_no_such_answer(
+    terminal: Terminal, schema_of: Callable[[str], jsonschema_rs.Validator], spoilt: dict[str, Any]
+) -> None:
+    answer = terminal.type("runs", "list", "--json").answer
+    assert schema_of("runs").is_valid(answer)
+    assert not schema_of("runs").is_valid(answer | spoilt)
+    assert not schema_of("runs").is_valid({name: value for name, value in answer.items() if name != "schema"})
+
+
+def test_a_name_may_be_given_as_an_answer_gives_it(terminal: Terminal) -> None:
+    assert terminal.type("schema", "armarius.run.v1") == terminal.type("schema", "run")
+
+
+def test_json_is_utf8_whatever_the_terminal_is(terminal: Terminal) -> None:
+    home = terminal.home / "café"
+    done = terminal.type("doctor", "--json", environ={"PYTHONIOENCODING": "ascii", "CODEX_HOME": str(home)})
+    assert any("café" in finding["found"] for finding in json.loads(done.out)["findings"])
