@@ -7,13 +7,13 @@ failure ends in one line on standard error (one JSON object with `--json`) and i
 
 import io
 import sys
-from importlib import import_module
 
 import click
 
 from armarius import __version__
+from armarius.cli.group import LazyGroup
 from armarius.cli.output import print_error
-from armarius.errors import ArmariusError, DataError, HostError, Interrupted, UsageError, nearest
+from armarius.errors import ArmariusError, DataError, HostError, Interrupted, UsageError
 
 __all__ = ["cli", "main"]
 
@@ -28,23 +28,12 @@ COMMANDS = {
 }
 
 
-class _Commands(click.Group):
-    """The commands by name; each is imported when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            raise UsageError("usage", f"no command {cmd_name!r}", nearest(cmd_name, list(COMMANDS)))
-        return import_module(f"armarius.cli.{cmd_name}").command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    package="armarius.cli",
+    commands=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="armarius", message="%(prog)s %(version)s")
 def cli() -> None:
     """Run OpenAI Codex agents under watch, keep proof, and let skills get better.

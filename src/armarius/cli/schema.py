@@ -7,7 +7,7 @@ import msgspec
 
 from armarius.cli.output import print_json, say
 from armarius.cli.runs import RunList, RunRecord
-from armarius.cli.sessions import Shown
+from armarius.cli.sessions.show import Shown
 from armarius.cli.sleep import SleepStatus
 from armarius.codex.process import Exit
 from armarius.demo.flight import FlightReport

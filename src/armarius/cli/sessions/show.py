@@ -1,4 +1,4 @@
-"""`armarius sessions`: the threads that Codex wrote down on this machine."""
+"""`armarius sessions show`."""
 
 from pathlib import Path
 
@@ -6,17 +6,12 @@ import click
 import msgspec
 
 from armarius import settings as configuration
-from armarius.cli.output import clean, print_json, print_table, say
-from armarius.clock import rfc3339
-from armarius.sessions.overview import Session, find_thread, list_sessions
+from armarius.cli.output import clean, print_json, say
+from armarius.cli.sessions.options import AS_JSON, HOME
+from armarius.sessions.overview import Session, find_thread
 from armarius.thread import AgentMessage, Command, FileChange, Item, Notice, Thread, ToolCall, Turn, UserMessage
 
-HOME = click.option(
-    "--codex-home",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Look here; default: your CODEX_HOME.",
-)
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_OUTPUT_LINES = 6
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -27,42 +22,11 @@ class Shown(msgspec.Struct, frozen=True):
     schema: str = "armarius.session.v1"
 
 
-_OUTPUT_LINES = 6
-_TITLE = 60
-
-
-@click.group()
-def command() -> None:
-    """What happened in every Codex session on this machine."""
-
-
-@command.command("list")
-@HOME
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
-@AS_JSON
-def list_command(*, codex_home: Path | None, limit: int, as_json: bool) -> int:
-    """List sessions, the one that was written to last first."""
-    listing = list_sessions(codex_home or configuration.load().codex_home, limit)
-    if as_json:
-        print_json(listing)
-        return 0
-    if listing.unreadable:
-        files = "1 file" if listing.unreadable == 1 else f"{listing.unreadable} files"
-        say(f"{files} could not be opened; see `armarius doctor`", err=True)
-    if not listing.sessions:
-        say(f"No sessions under {listing.codex_home}.")
-        return 0
-    print_table(("SESSION", "LAST", "STATE", "TURNS", "CMDS", "TOKENS", "TITLE"), list(map(_row, listing.sessions)))
-    if listing.total > len(listing.sessions):
-        say(f"{len(listing.sessions)} of {listing.total}; more with --limit", err=True)
-    return 0
-
-
-@command.command()
+@click.command()
 @click.argument("session")
 @HOME
 @AS_JSON
-def show(*, session: str, codex_home: Path | None, as_json: bool) -> int:
+def command(*, session: str, codex_home: Path | None, as_json: bool) -> int:
     """Show one session.
 
     SESSION is its id, the beginning of it, or a file.
@@ -73,13 +37,6 @@ def show(*, session: str, codex_home: Path | None, as_json: bool) -> int:
     else:
         _say_thread(summary, thread)
     return 0
-
-
-def _row(session: Session) -> tuple[str, ...]:
-    last = "" if session.last_at_us is None else rfc3339(session.last_at_us)[:16].replace("T", " ")
-    title = session.title if len(session.title) <= _TITLE else session.title[: _TITLE - 1] + "…"
-    counts = (str(session.turns), str(session.commands), f"{session.usage.total:,}")
-    return (session.id, last, session.state.value, *counts, title)
 
 
 def _say_thread(session: Session, thread: Thread) -> None:
