@@ -7,17 +7,20 @@ microseconds UTC, durations microseconds, tokens as Codex counts them.
 """
 
 import enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 __all__ = [
+    "RATE_LIMITED",
     "AgentMessage",
     "BadLine",
     "Command",
     "Compaction",
     "FileChange",
     "FileSpot",
+    "Format",
+    "Goal",
     "Item",
     "ItemStatus",
     "Notice",
@@ -86,6 +89,7 @@ class ResponseUsage(msgspec.Struct, frozen=True):
     turn_id: str
     usage: Usage
     spot: Spot
+    at_us: int | None = None
 
 
 class ItemStatus(enum.Enum):
@@ -133,7 +137,8 @@ class Reasoning(msgspec.Struct, frozen=True, tag="reasoning"):
 class Command(msgspec.Struct, frozen=True, tag="command"):
     """A command that was run. `command` is the script or line as written, `argv` the whole call.
 
-    `exit_code` is None while it runs and when the format does not say.
+    `exit_code` is None while it runs and when the format does not say. `escalation` is the reason that
+    was given for running it outside the sandbox, maybe an empty one; None when nobody asked for that.
     """
 
     id: str
@@ -146,13 +151,19 @@ class Command(msgspec.Struct, frozen=True, tag="command"):
     output: str = ""
     duration_us: int | None = None
     at_us: int | None = None
+    escalation: str | None = None
 
 
 class PathChange(msgspec.Struct, frozen=True):
-    """One file of a patch; `kind` is `add`, `update` or `delete`."""
+    """One file of a patch; `kind` is `add`, `update` or `delete`.
+
+    `diff` is its changed lines, each with its sign, in hunks where the record has them; None where it
+    names the file and no more.
+    """
 
     path: str
     kind: str
+    diff: str | None = None
 
 
 class FileChange(msgspec.Struct, frozen=True, tag="file_change"):
@@ -174,6 +185,11 @@ class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
     spot: Spot
     output: str | None = None
     at_us: int | None = None
+
+    @property
+    def asks_input(self) -> bool:
+        """Whether it puts a question to the person; as long as it has no output, it waits for the answer."""
+        return self.name in {"request_user_input", "AskUserQuestion"}
 
 
 class Compaction(msgspec.Struct, frozen=True, tag="compaction"):
@@ -222,6 +238,21 @@ class TurnState(enum.Enum):
     UNKNOWN = "unknown"
 
 
+class Format(enum.Enum):
+    """How a session was written down, by what it shows first and which version wrote it."""
+
+    BARE = "bare"
+    WRAPPED = "wrapped"
+    TURN_MARKED = "turn_marked"
+    WORLD_STATE = "world_state"
+    PAGINATED = "paginated"
+    USAGE_RECORDED = "usage_recorded"
+    EXEC_OLD = "exec_old"
+    EXEC = "exec"
+    CLAUDE = "claude"
+    UNKNOWN = "unknown"
+
+
 class State(enum.Enum):
     """What a thread is doing, as a person would say it."""
 
@@ -260,10 +291,15 @@ class Sandbox(enum.IntEnum):
         raise ValueError(text)
 
 
+RATE_LIMITED: Final = frozenset({"usage_limit_exceeded", "too_many_requests"})
+"""The words for a failure that passes when less is asked of the provider, or time goes by."""
+
+
 class Turn(msgspec.Struct, frozen=True):
     """One user turn: what was asked, everything that happened, how it ended.
 
-    `error` is set when and only when the state is FAILED. What the turn was allowed is what Codex
+    `error` is set when and only when the state is FAILED; `error_kind` is Codex's word for it, and
+    `retry_at_us` when the provider will listen again, as far as it is known. What the turn was allowed is what Codex
     itself recorded, at its widest; None where it recorded nothing. `writable_roots` are the paths it
     could write besides `cwd` and the temporary folders.
     """
@@ -282,6 +318,23 @@ class Turn(msgspec.Struct, frozen=True):
     writable_roots: tuple[str, ...] = ()
     approval: str | None = None
     final_message: str | None = None
+    error_kind: str | None = None
+    retry_at_us: int | None = None
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """Whether it failed because too much was asked of the provider."""
+        return self.error_kind in RATE_LIMITED
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """What a thread pursues over many turns. `status` is Codex's word: `active`, `complete`, …"""
+
+    objective: str
+    status: str
+    token_budget: int | None = None
+    tokens_used: int | None = None
+    at_us: int | None = None
 
 
 class BadLine(msgspec.Struct, frozen=True):
@@ -317,6 +370,8 @@ class Thread(msgspec.Struct, frozen=True):
     forked_from_id: str | None = None
     git_commit: str | None = None
     git_branch: str | None = None
+    goal: Goal | None = None
+    format: Format = Format.UNKNOWN
     unknown: dict[str, int] = {}
     bad_lines: tuple[BadLine, ...] = ()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from armarius.rollouts.reader import LONGEST_LINE, RolloutReader, read_lines, read_rollout
 from armarius.thread import (
@@ -220,16 +221,138 @@ def test_lines_are_counted_on_from_where_reading_stopped(tmp_path: Path) -> None
     assert [bad.line for bad in reader.thread().bad_lines] == [3]
 
 
-def test_a_file_that_shrinks_keeps_what_was_read(tmp_path: Path) -> None:
+def test_a_file_that_shrinks_is_read_anew(tmp_path: Path) -> None:
     path = tmp_path / NAME
     path.write_bytes(b"\n".join([META, START, said("a"), b""]))
     reader = RolloutReader(path)
     reader.advance()
 
-    os.truncate(path, 10)
+    os.truncate(path, len(META) + 1)
+
+    assert reader.advance()
+    assert (reader.restarts, reader.offset) == (1, len(META) + 1)
+    assert reader.thread() == read_rollout(path)
+    assert texts(reader.thread()) == []
+
+    with path.open("ab") as file:
+        file.write(START + b"\n" + said("b") + b"\n")
+    assert reader.advance()
+    assert texts(reader.thread()) == ["b"]
+    assert reader.restarts == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param([META, START, said("b", "m2")], id="as long as the old one"),
+        pytest.param([META, START, said("b", "m2"), said("c", "m3")], id="longer"),
+        pytest.param([META, START], id="shorter"),
+        pytest.param([], id="empty"),
+    ],
+)
+@pytest.mark.parametrize("is_renamed", [True, False])
+def test_a_file_that_is_replaced_is_read_anew(tmp_path: Path, other: list[bytes], is_renamed: bool) -> None:  # noqa: FBT001
+    """By renaming another one over it, as editors do, or by writing it anew, as `migrate-rollouts` does."""
+    path = tmp_path / NAME
+    path.write_bytes(b"\n".join([META, START, said("a", "m1"), b""]))
+    reader = RolloutReader(path)
+    reader.advance()
+
+    content = b"".join(each + b"\n" for each in other)
+    if is_renamed:
+        (tmp_path / "other").write_bytes(content)
+        (tmp_path / "other").rename(path)
+    else:
+        path.write_bytes(content)
+        os.utime(path, ns=(1, 1))
+
+    assert reader.advance()
+    assert reader.restarts == 1
+    assert reader.thread() == read_rollout(path)
+
+
+def test_a_file_that_is_only_touched_is_not_read_again(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    path.write_bytes(b"\n".join([META, START, said("a"), b"half a li"]))
+    reader = RolloutReader(path)
+    reader.advance()
+
+    os.utime(path, ns=(1, 1))
 
     assert not reader.advance()
-    assert texts(reader.thread()) == ["a"]
+    assert (reader.restarts, texts(reader.thread())) == (0, ["a"])
+
+
+def test_a_file_that_moves_is_found_again_by_whoever_knows_where(tmp_path: Path) -> None:
+    path, archive = tmp_path / NAME, tmp_path / "archived" / NAME
+    path.write_bytes(b"\n".join([META, START, said("a"), b""]))
+    reader = RolloutReader(path)
+    reader.advance()
+    archive.parent.mkdir()
+    path.rename(archive)
+
+    with pytest.raises(FileNotFoundError):
+        reader.advance()
+    path.symlink_to(archive)
+    with archive.open("ab") as file:
+        file.write(said("b", "m2") + b"\n")
+
+    assert reader.advance()
+    assert (reader.restarts, texts(reader.thread())) == (0, ["a", "b"])
+
+
+def test_a_file_that_is_compressed_while_it_is_followed_is_read_on(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    path.write_bytes(b"\n".join([META, START, said("a"), b""]))
+    reader = RolloutReader(path)
+    reader.advance()
+    before = reader.thread()
+
+    packed = path.with_name(path.name + ".zst")
+    packed.write_bytes(zstandard.compress(path.read_bytes()))
+    path.unlink()
+
+    assert reader.advance()
+    assert reader.thread() == before
+    assert not reader.advance()
+
+
+def test_a_line_of_fifty_megabytes_costs_bounded_memory_and_hides_nothing(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    with path.open("wb") as file:
+        file.write(META + b"\n" + START + b"\n" + said("a", "m1") + b"\n" + said("long")[:120])
+        for _ in range(50):
+            file.write(b"x" * 1_000_000)
+        file.write(b"\n" + said("b", "m2") + b"\n")
+    tracemalloc.start()
+    try:
+        thread = read_rollout(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert texts(thread) == ["a", "b"]
+    assert [each.reason for each in thread.bad_lines] == [
+        "line of 50000120 bytes: payload skipped (event_msg:item_completed)"
+    ]
+    assert peak < 3 * LONGEST_LINE
+
+
+def test_a_clock_that_jumps_changes_no_order(tmp_path: Path) -> None:
+    back = "2026-11-19T23:00:00.000Z"
+    thread = read(
+        tmp_path,
+        META,
+        START,
+        said("a", "m1"),
+        said("b", "m2").replace(AT.encode(), back.encode()),
+        END.replace(AT.encode(), back.encode()),
+        event("task_started", turn_id="t2"),
+        said("c", "m3").replace(b'"t1"', b'"t2"'),
+    )
+
+    assert texts(thread) == ["a", "b", "c"]
+    assert [turn.state for turn in thread.turns] == [TurnState.COMPLETED, TurnState.OPEN]
 
 
 def test_a_file_that_vanishes_keeps_what_was_read(tmp_path: Path) -> None:
@@ -374,13 +497,23 @@ def test_an_old_patch_event_names_its_changes_in_the_old_way(tmp_path: Path) -> 
         "a": {"add": {"content": "x"}},
         "b": {"delete": {}},
         "c": {"update": {"unified_diff": ""}},
+        "d": {"delete": {"content": "x\n\ny"}},
+        "e": {"add": {"content": 5}},
+        "f": {"type": "update", "unified_diff": []},
     }
     [turn] = read(tmp_path, event("patch_apply_end", call_id="c1", success=False, changes=changes)).turns
 
     [patch] = turn.items
     assert isinstance(patch, FileChange)
     assert patch.status.value == "failed"
-    assert patch.changes == (PathChange("a", "add"), PathChange("b", "delete"), PathChange("c", "update"))
+    assert patch.changes == (
+        PathChange("a", "add", "+x\n"),
+        PathChange("b", "delete"),
+        PathChange("c", "update", ""),
+        PathChange("d", "delete", "-x\n-\n-y\n"),
+        PathChange("e", "add"),
+        PathChange("f", "update"),
+    )
 
 
 def test_a_file_that_is_renamed_changes_under_both_names(tmp_path: Path) -> None:
@@ -389,7 +522,7 @@ def test_a_file_that_is_renamed_changes_under_both_names(tmp_path: Path) -> None
 
     [patch] = turn.items
     assert isinstance(patch, FileChange)
-    assert patch.changes == (PathChange("a", "update"), PathChange("b", "add"))
+    assert patch.changes == (PathChange("a", "update", ""), PathChange("b", "add"))
 
 
 def test_a_tool_call_made_from_code_is_a_call_and_one_of_the_models_is_not_two(tmp_path: Path) -> None:

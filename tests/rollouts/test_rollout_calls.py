@@ -145,8 +145,8 @@ def test_a_patch_names_its_files_before_it_is_applied() -> None:
     assert CustomToolCall("c1", "apply_patch", patch).value(HERE) == FileChange(
         "c1",
         (
-            PathChange("a.txt", "add"),
-            PathChange("b c.txt", "update"),
+            PathChange("a.txt", "add", "+x\n"),
+            PathChange("b c.txt", "update", "@@\n-x\n+y\n"),
             PathChange("e.txt", "delete"),
             PathChange("d.txt", "add"),
         ),

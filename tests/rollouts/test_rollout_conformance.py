@@ -176,20 +176,6 @@ def test_every_file_of_the_table_is_there_and_none_besides_the_bare_one() -> Non
     assert {path.stem for path in DATA.iterdir()} == {row.name for row in ROLLOUTS} | {"0.20-bare"}
 
 
-def test_lines_without_an_envelope_are_counted_and_nothing_else() -> None:
-    thread = read_rollout(DATA / "0.20-bare.jsonl")
-
-    assert thread.turns == ()
-    assert thread.bad_lines == ()
-    assert thread.unknown == {
-        "(no type)": 6,
-        "message": 2,
-        "reasoning": 1,
-        "function_call": 1,
-        "function_call_output": 1,
-    }
-
-
 @pytest.mark.parametrize("expected", ROLLOUTS, ids=lambda expected: expected.name)
 def test_an_item_leads_back_to_the_line_it_was_read_from(expected: Expected) -> None:
     path = DATA / f"{expected.name}.jsonl"

@@ -93,8 +93,8 @@ def test_items_stand_in_the_order_in_which_they_began() -> None:
     assert (plan.name, plan.output) == ("update_plan", "unsupported call: update_plan")
     assert isinstance(patch, FileChange)
     assert patch.changes == (
-        PathChange("/srv/cxlab/ws/new.txt", "add"),
-        PathChange("/srv/cxlab/ws/a.txt", "update"),
+        PathChange("/srv/cxlab/ws/new.txt", "add", "+line1\n"),
+        PathChange("/srv/cxlab/ws/a.txt", "update", "@@ -1 +1 @@\n-hi\n+hi2\n"),
     )
     assert patch.status is ItemStatus.COMPLETED
     assert isinstance(last, AgentMessage)
@@ -141,9 +141,9 @@ def test_what_codex_ran_and_did_not_report_is_read_from_the_call() -> None:
     assert isinstance(reported, Command)
     assert reported.argv == ("/bin/bash", "-lc", "false")
     assert isinstance(refused, FileChange)
-    assert (refused.changes, refused.status) == ((PathChange("x.txt", "add"),), ItemStatus.DECLINED)
+    assert (refused.changes, refused.status) == ((PathChange("x.txt", "add", "+a\n"),), ItemStatus.DECLINED)
     assert isinstance(wrong, FileChange)
-    assert (wrong.changes, wrong.status) == ((PathChange("none.txt", "update"),), ItemStatus.FAILED)
+    assert (wrong.changes, wrong.status) == ((PathChange("none.txt", "update", "@@\n-a\n+b\n"),), ItemStatus.FAILED)
 
 
 def test_a_background_command_is_one_command_with_the_exit_code_it_ended_with() -> None:
@@ -191,7 +191,7 @@ def test_a_patch_of_a_wrapped_rollout_is_one_item() -> None:
     assert kinds_of(turn.items) == ["UserMessage", "Reasoning", "Command", "FileChange", "AgentMessage"]
     patch = turn.items[3]
     assert isinstance(patch, FileChange)
-    assert patch.changes == (PathChange("/srv/cxlab/ws/leg.txt", "add"),)
+    assert patch.changes == (PathChange("/srv/cxlab/ws/leg.txt", "add", "+x\n"),)
     assert patch.status is ItemStatus.COMPLETED
 
 

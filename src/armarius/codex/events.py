@@ -29,7 +29,7 @@ from armarius.thread import (
     Usage,
 )
 
-__all__ = ["Stream", "read_stream"]
+__all__ = ["Stream", "fold", "read_stream"]
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -69,13 +69,15 @@ def read_stream(path: Path) -> Stream:
         return fold(file, name=str(path))
 
 
-def fold(lines: Iterable[bytes], *, name: str) -> Stream:
-    """Lines of a stream -> its value. A last line without its newline is still being written."""
+def fold(lines: Iterable[bytes], *, name: str, number: int = 1, byte: int = 0) -> Stream:
+    """Lines of a stream -> its value. A last line without its newline is still being written.
+
+    The first of them is line `number` of the stream and begins at `byte`.
+    """
     reader = _Reader(name)
-    byte = 0
-    for number, line in enumerate(lines, start=1):
+    for place, line in enumerate(lines, start=number):
         if line.endswith(b"\n") and line.strip():
-            reader.take(line, number, byte)
+            reader.take(line, place, byte)
         byte += len(line)
     return reader.value()
 
@@ -148,10 +150,10 @@ class _Reader:
                 # A goal continues in a new turn: the end that counts is the last one's.
                 self.state, self.error = TurnState.OPEN, None
             case "turn.completed":
-                self.state = TurnState.COMPLETED
+                self._end(TurnState.COMPLETED)
                 self.usage = _usage(event.usage)
             case "turn.failed":
-                self.state = TurnState.FAILED
+                self._end(TurnState.FAILED)
                 self.error = _failure(event.error)
             case "error":
                 self.expected = self._said_last()
@@ -161,6 +163,13 @@ class _Reader:
                 self._item(_item_of(bytes(event.item), spot))
             case other:
                 self._count(other)
+
+    def _end(self, state: TurnState) -> None:
+        """Of what still runs then nobody will hear again: 0.118 to 0.144 show no end of any command."""
+        self.state = state
+        for item in self.items.values():
+            if isinstance(item, Command | FileChange) and item.status is ItemStatus.IN_PROGRESS:
+                self.items[item.id] = msgspec.structs.replace(item, status=ItemStatus.UNKNOWN)
 
     def _item(self, item: Item) -> None:
         if isinstance(item, Other):

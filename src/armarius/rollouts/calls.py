@@ -18,7 +18,18 @@ from armarius.rollouts.paginated import script_of
 from armarius.rollouts.parts import Content, Here, status_of_exit, text_of
 from armarius.thread import Command, FileChange, ItemStatus, PathChange, ToolCall
 
-__all__ = ["Answer", "Call", "Outcome", "answered", "outcome_of", "session_asked"]
+__all__ = [
+    "Answer",
+    "Call",
+    "CustomToolCallOutput",
+    "FunctionCall",
+    "FunctionCallOutput",
+    "Outcome",
+    "WebSearchCall",
+    "answered",
+    "outcome_of",
+    "session_asked",
+]
 
 _COMMAND_TOOLS = frozenset({"exec_command", "shell", "shell_command", "container.exec"})
 
@@ -55,6 +66,8 @@ class _Call(Struct, tag_field="type"):
 
 
 class FunctionCall(_Call, tag="function_call"):
+    """A tool that takes JSON."""
+
     call_id: str
     name: str
     arguments: str = ""
@@ -62,9 +75,12 @@ class FunctionCall(_Call, tag="function_call"):
     def value(self, here: Here) -> Action:
         if self.name in _COMMAND_TOOLS:
             try:
-                return _ARGUMENTS.decode(self.arguments.encode()).command_of(self.call_id, here)
+                command = _ARGUMENTS.decode(self.arguments.encode()).command_of(self.call_id, here)
             except (ValueError, RecursionError):
                 pass  # whatever it asked for, it was not a command that Codex could read
+            else:
+                reason = _escalation(self.arguments)
+                return command if reason is None else msgspec.structs.replace(command, escalation=reason)
         return ToolCall(self.call_id, self.name, self.arguments, here.spot, at_us=here.at_us)
 
 
@@ -122,11 +138,11 @@ class Answer(_Call):
 
 
 class FunctionCallOutput(Answer, tag="function_call_output"):
-    pass
+    """Of a tool that takes JSON."""
 
 
 class CustomToolCallOutput(Answer, tag="custom_tool_call_output"):
-    pass
+    """Of a tool that takes text."""
 
 
 class Outcome(Struct, frozen=True):
@@ -211,6 +227,14 @@ class _Arguments(Struct):
         )
 
 
+class _Escalation(Struct):
+    """How a call asks to be run outside the sandbox: the flag is older than the word."""
+
+    with_escalated_permissions: bool = False
+    sandbox_permissions: str = "use_default"
+    justification: str | None = None
+
+
 class _Metadata(Struct):
     exit_code: int
     duration_seconds: float
@@ -224,7 +248,19 @@ class _Wrapped(Struct):
 
 
 _ARGUMENTS = msgspec.json.Decoder(_Arguments)
+_ESCALATION = msgspec.json.Decoder(_Escalation)
 _WRAPPED = msgspec.json.Decoder(_Wrapped)
+
+
+def _escalation(arguments: str) -> str | None:
+    if "_permissions" not in arguments:
+        return None
+    try:
+        asked = _ESCALATION.decode(arguments.encode())
+    except (ValueError, RecursionError):
+        return None
+    is_default = asked.sandbox_permissions == "use_default" and not asked.with_escalated_permissions
+    return None if is_default else asked.justification or ""
 
 
 def _ended(code: int, output: str, seconds: float) -> Outcome:
@@ -233,6 +269,16 @@ def _ended(code: int, output: str, seconds: float) -> Outcome:
 
 def _patched(patch: str) -> tuple[PathChange, ...]:
     """The files that a patch names, before or without Codex's own account of it."""
-    named = [PathChange(found["path"], found["verb"].lower()) for found in _PATCHED_FILE.finditer(patch)]
+    heads = list(_PATCHED_FILE.finditer(patch))
+    ends = [head.start() for head in heads[1:]] + [len(patch)]
+    named = [
+        PathChange(head["path"], head["verb"].lower(), _hunks(patch[head.end() + 1 : end]))
+        for head, end in zip(heads, ends, strict=False)
+    ]
     moved = [PathChange(found["path"], "add") for found in _MOVED_FILE.finditer(patch)]
     return tuple(named + moved)
+
+
+def _hunks(section: str) -> str | None:
+    lines = [line for line in section.splitlines(keepends=True) if not line.startswith("*** ")]
+    return "".join(lines) or None

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["RolloutFile", "find_rollout", "find_rollouts", "thread_id_of"]
+from armarius.rollouts.opening import COMPRESSED
+
+__all__ = ["RolloutFile", "files_of_thread", "find_rollout", "find_rollouts", "thread_id_of"]
 
 _NAME = re.compile(
     r"rollout-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-"
@@ -23,7 +25,7 @@ _NAME = re.compile(
 
 
 class RolloutFile(msgspec.Struct, frozen=True):
-    """A session file as the folder shows it. A compressed one is listed, and cannot be read yet."""
+    """A session file as the folder shows it. `size` is that of the file, compressed or not."""
 
     path: Path
     thread_id: str
@@ -50,16 +52,21 @@ def find_rollouts(home: Path) -> list[RolloutFile]:
 
 
 def find_rollout(home: Path, thread_id: str) -> Path | None:
-    """The plain session file of one thread, the newest if there are several; None when there is none."""
-    found = [
-        path
-        for pattern in (
-            f"sessions/*/*/*/rollout-*-{escape(thread_id)}.jsonl",
-            f"archived_sessions/rollout-*-{escape(thread_id)}.jsonl",
-        )
-        for path in home.glob(pattern)
-    ]
-    return max(found, key=lambda path: path.name, default=None)
+    """The session file of one thread, the newest if there are several; None when there is none."""
+    found = files_of_thread(home, thread_id)
+    return found[-1] if found else None
+
+
+def files_of_thread(home: Path, thread_id: str) -> list[Path]:
+    """All session files of one thread, the oldest first; of two forms of one file the plain one counts.
+
+    A file that lies in two folders, as one does while it is moved, is there twice, a plain one last.
+    """
+    name = f"rollout-*-{escape(thread_id)}.jsonl"
+    places = (f"sessions/*/*/*/{name}", f"archived_sessions/{name}")
+    found = {path for place in places for form in (place, place + COMPRESSED) for path in home.glob(form)}
+    kept = (path for path in found if path.suffix != COMPRESSED or path.with_suffix("") not in found)
+    return sorted(kept, key=lambda path: (path.name.removesuffix(COMPRESSED), path.suffix != COMPRESSED, path))
 
 
 def _listed(home: Path) -> Iterator[RolloutFile]:

@@ -27,6 +27,8 @@ class Draft:
         self.started_at_us: int | None = None
         self.ended_at_us: int | None = None
         self.error: str | None = None
+        self.error_kind: str | None = None
+        self.retry_at_us: int | None = None
         self.final_message: str | None = None
         self._items: dict[tuple[str, str], Item] = {}
         self._context = settings or TurnContext()
@@ -40,6 +42,9 @@ class Draft:
     def put(self, item: Item) -> None:
         kind = _CALL if isinstance(item, Action) else type(item).__name__
         self._items[kind, item.id] = item
+
+    def has_action(self, call_id: str) -> bool:
+        return (_CALL, call_id) in self._items
 
     def action(self, call_id: str) -> Action:
         """The call of that id, which was put here before."""
@@ -78,6 +83,8 @@ class Draft:
             writable_roots=tuple(sorted(permissions.writable_roots)),
             approval=context.approval,
             final_message=self.final_message,
+            error_kind=self.error_kind if self.error is not None else None,
+            retry_at_us=self.retry_at_us if self.error is not None else None,
         )
 
 

@@ -8,9 +8,14 @@ at in between; nothing that was run is dropped, and nothing is counted twice.
 
 from collections import Counter
 
+from msgspec import Raw
+
 from armarius.rollouts.calls import Answer, answered, outcome_of, session_asked
+from armarius.rollouts.copies import Copy, copy_at_head
 from armarius.rollouts.drafts import Action, Draft
+from armarius.rollouts.generations import generation_of
 from armarius.rollouts.legacy import ErrorEvent, UserMessageEvent
+from armarius.rollouts.limits import failure_kind, retry_at_us
 from armarius.rollouts.paginated import CallItem
 from armarius.rollouts.parts import Here, at_us
 from armarius.rollouts.permissions import TurnContext
@@ -18,8 +23,10 @@ from armarius.rollouts.records import (
     CompactedLine,
     Event,
     EventLine,
+    GoalUpdated,
     ItemCompleted,
     MessageResponse,
+    Problem,
     ReasoningResponse,
     Record,
     Response,
@@ -33,14 +40,28 @@ from armarius.rollouts.records import (
     TurnAborted,
     TurnContextLine,
     UsageLine,
+    WorldStateLine,
+    goal_told,
 )
 from armarius.rollouts.usage import Meter, TokenCount
-from armarius.thread import BadLine, Command, Compaction, Item, Other, Thread, ToolCall, TurnState
+from armarius.thread import (
+    RATE_LIMITED,
+    BadLine,
+    Command,
+    Compaction,
+    Format,
+    Goal,
+    Item,
+    Other,
+    Thread,
+    ToolCall,
+    TurnState,
+)
 
-__all__ = ["ThreadFold"]
+__all__ = ["GOAL_TOOLS", "KEPT", "QUIET", "ThreadFold"]
 
 # Known, and kept as they came.
-_KEPT = frozenset(
+KEPT = frozenset(
     {
         "item:EnteredReviewMode",
         "item:ExitedReviewMode",
@@ -58,7 +79,7 @@ _KEPT = frozenset(
     }
 )
 # Known, and said elsewhere or not about what happened.
-_QUIET = frozenset(
+QUIET = frozenset(
     {
         "event_msg:agent_reasoning_raw_content",
         "event_msg:context_compacted",
@@ -67,7 +88,6 @@ _QUIET = frozenset(
         "event_msg:image_generation_end",
         "event_msg:mcp_tool_call_end",
         "event_msg:sub_agent_activity",
-        "event_msg:thread_goal_updated",
         "event_msg:thread_name_updated",
         "event_msg:thread_rolled_back",
         "event_msg:undo_completed",
@@ -81,13 +101,15 @@ _QUIET = frozenset(
         "response_item:ghost_snapshot",
     }
 )
+GOAL_TOOLS = frozenset({"create_goal", "get_goal", "update_goal"})
 
 
 class ThreadFold:
     """One thread in the making. `thread_id` is what it is called until a record says its id."""
 
-    def __init__(self, path: str, thread_id: str) -> None:
+    def __init__(self, path: str, thread_id: str, here: type[Here] = Here) -> None:
         self._path = path
+        self._here = here
         self._meta = SessionMeta(id=thread_id)
         self._is_named = False
         self._turns: dict[str, Draft] = {}
@@ -97,17 +119,20 @@ class ThreadFold:
         self._calls: dict[str, Draft] = {}
         self._sessions: dict[str, str] = {}
         self._meter = Meter()
+        self._copy: Copy | None = None
+        self._limits = Raw()
+        self._goal: Goal | None = None
+        self._is_bare = self._has_markers = self._has_world_state = False
         self._unknown: Counter[str] = Counter()
         self._bad_lines: list[BadLine] = []
         self._first = self._last = ""
 
     def add(self, record: Record, line: int, byte: int) -> None:
         """Fold in the record that stands on `line`, from `byte` on."""
-        own_from = self._meta.subagent_history_start_ordinal
-        if own_from is not None and record.ordinal is not None and record.ordinal < own_from:
+        if self._copy is not None and self._is_copied(record, self._copy):
             return
         self.saw(record.timestamp)
-        here = Here(self._path, line, byte, record.ordinal, record.timestamp)
+        here = self._here(self._path, line, byte, record.ordinal, record.timestamp)
         match record:
             case ResponseLine():
                 self._response(record.payload, here)
@@ -121,13 +146,16 @@ class ThreadFold:
             case SessionMetaLine():
                 if not self._is_named:
                     self._meta, self._is_named = record.payload, True
+                    self._is_bare = record.is_bare
+                if not self._turns:
+                    self._copy = copy_at_head(self._meta, record)
             case CompactedLine():
                 if self._meta.history_mode != "paginated":
                     self._put(Compaction(here.id("compaction"), here.spot, here.at_us), None, here)
             case Stranger():
                 self._strange(record, here)
-            case _:
-                pass
+            case WorldStateLine():
+                self._has_world_state = True
 
     def saw(self, timestamp: str) -> None:
         """The thread was alive then."""
@@ -158,9 +186,30 @@ class ThreadFold:
             forked_from_id=meta.forked_from_id,
             git_commit=meta.git.commit_hash if meta.git else None,
             git_branch=meta.git.branch if meta.git else None,
+            goal=self._goal,
+            format=self._format(),
             unknown=dict(self._unknown),
             bad_lines=tuple(self._bad_lines),
         )
+
+    def _format(self) -> Format:
+        if self._is_bare:
+            return Format.BARE
+        return generation_of(
+            self._meta.cli_version,
+            self._meta.history_mode,
+            has_markers=self._has_markers,
+            has_world_state=self._has_world_state,
+            has_usage=self._meter.has_records,
+        )
+
+    def _is_copied(self, record: Record, copy: Copy) -> bool:
+        if not copy.holds(record):
+            self._copy = None if copy.own_from is None else copy
+            return False
+        if isinstance(record, EventLine) and isinstance(record.payload, TokenCount):
+            self._meter.pass_by(record.payload)
+        return True
 
     # What belongs where
 
@@ -194,8 +243,12 @@ class ThreadFold:
             case ItemCompleted():
                 self._item(event, here)
             case TokenCount():
+                self._limits = event.rate_limits
                 self._meter.count(event, self._current.id if self._current else "", here)
+            case GoalUpdated():
+                self._goal = event.goal.value(here.at_us) if event.goal else None
             case TaskStarted():
+                self._has_markers = True
                 draft = self._turns.get(event.turn_id or "") or self._begin(event.turn_id, here)
                 draft.state, draft.error, self._current = TurnState.OPEN, None, draft
             case TaskComplete():
@@ -211,8 +264,7 @@ class ThreadFold:
             case _:
                 self._put(event.value(here), event.turn_id, here)
                 if isinstance(event, ErrorEvent):
-                    draft = self._turn(event.turn_id, here)
-                    draft.state, draft.error = TurnState.FAILED, event.message
+                    self._fail(self._turn(event.turn_id, here), event, here)
 
     def _end(self, event: TaskComplete | TurnAborted, state: TurnState, here: Here) -> None:
         if event.turn_id in self._of_others:
@@ -221,10 +273,17 @@ class ThreadFold:
         draft.ended_at_us = here.at_us
         if isinstance(event, TaskComplete):
             draft.final_message = event.last_agent_message
-            draft.error = event.error.message if event.error else draft.error
+            if event.error:
+                self._fail(draft, event.error, here)
         draft.state = TurnState.FAILED if draft.error is not None else state
         if draft is self._current:
             self._current = None
+
+    def _fail(self, draft: Draft, problem: Problem | ErrorEvent, here: Here) -> None:
+        draft.state, draft.error = TurnState.FAILED, problem.message
+        draft.error_kind = failure_kind(problem.codex_error_info, problem.message)
+        if draft.error_kind in RATE_LIMITED:
+            draft.retry_at_us = retry_at_us(self._limits, problem.message, here.at_us)
 
     def _user_turn(self, here: Here) -> Draft:
         """Where turns have no markers, what the user says begins one."""
@@ -257,9 +316,9 @@ class ThreadFold:
         name = f"{record.scope}:{record.kind}" if record.scope else record.kind or "(no type)"
         if record.problem is not None:
             self.reject(here.line, here.byte, f"{name}: {record.problem}")
-        elif name not in _KEPT and name not in _QUIET:
+        elif name not in KEPT and name not in QUIET:
             self._unknown[name] += 1
-        if record.scope in {"item", "response_item"} and name not in _QUIET:
+        if record.scope in {"item", "response_item"} and name not in QUIET:
             other_id = record.id or here.id(record.kind)
             other = Other(other_id, record.kind, record.raw, here.spot, here.at_us)
             self._put(other, record.turn_id, here)
@@ -278,9 +337,13 @@ class ThreadFold:
 
     def _answer(self, call_id: str, text: str, here: Here) -> None:
         if call_id not in self._calls:
-            self._put(ToolCall(call_id, "", "", here.spot, text, here.at_us), None, here)
+            if not self._turn(None, here).has_action(call_id):  # its end may have been told without its beginning
+                self._put(ToolCall(call_id, "", "", here.spot, text, here.at_us), None, here)
             return
-        session = session_asked(self._settle(call_id, text))
+        action = self._settle(call_id, text)
+        if isinstance(action, ToolCall) and action.name in GOAL_TOOLS:
+            self._goal = goal_told(text, here.at_us) or self._goal
+        session = session_asked(action)
         running = self._sessions.get(session or "")
         if running is not None:
             self._settle(running, text)

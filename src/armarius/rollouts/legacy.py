@@ -8,7 +8,7 @@ with context that nobody said, are not looked at.
 
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from armarius.rollouts.paginated import script_of
 from armarius.rollouts.parts import Change, Duration, Here, changes_of, status_of, status_of_exit
@@ -99,6 +99,8 @@ class _Notice(_Event):
 
 class ErrorEvent(_Notice, tag="error"):
     """The turn cannot go on."""
+
+    codex_error_info: Raw = Raw()
 
 
 class StreamErrorEvent(_Notice, tag="stream_error"):

@@ -5,20 +5,23 @@ durations, changes of files, words for an outcome. Does not own any record.
 Invariant: nothing here refuses; what cannot be read becomes None, "" or UNKNOWN.
 """
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
+import msgspec
 from msgspec import Raw, Struct
 
 from armarius.clock import parse_rfc3339
-from armarius.thread import FileSpot, ItemStatus, PathChange
+from armarius.thread import FileSpot, ItemStatus, PathChange, Spot, StreamSpot
 
 __all__ = [
     "Change",
     "Content",
     "Duration",
     "Here",
+    "StreamHere",
     "at_us",
     "changes_of",
+    "signed",
     "status_of",
     "status_of_exit",
     "text_of",
@@ -43,7 +46,7 @@ class Here(Struct):
     timestamp: str
 
     @property
-    def spot(self) -> FileSpot:
+    def spot(self) -> Spot:
         return FileSpot(self.file, self.byte, self.ordinal)
 
     @property
@@ -53,6 +56,14 @@ class Here(Struct):
     def id(self, kind: str) -> str:
         """A name for something that Codex gave none; the same however often the file is read."""
         return f"{kind}-at-byte-{self.byte}"
+
+
+class StreamHere(Here):
+    """The same in a stream, whose lines are counted."""
+
+    @property
+    def spot(self) -> StreamSpot:
+        return StreamSpot(self.file, self.line)
 
 
 def at_us(timestamp: str) -> int | None:
@@ -99,23 +110,63 @@ class Duration(Struct):
 
 
 class Change(Struct):
-    """What a patch does to one file: `{"type": "add"}`; in early versions `{"add": {}}`."""
+    """What a patch does to one file: `{"type": "add", …}`; in early versions `{"add": {…}}`."""
 
     type: str | None = None
     move_path: str | None = None
+    content: Raw = Raw()
+    unified_diff: Raw = Raw()
     add: Raw = Raw()
     delete: Raw = Raw()
+    update: Raw = Raw()
 
     @property
     def kind(self) -> str:
         return self.type or ("add" if bytes(self.add) else "delete" if bytes(self.delete) else "update")
+
+    @property
+    def diff(self) -> str | None:
+        """The lines that changed, in the shape of a unified diff; None when they were not recorded."""
+        wrapped = bytes(self.add) or bytes(self.delete) or bytes(self.update)
+        body = _decoded(_BODY, wrapped) if wrapped else self
+        if body is None:
+            return None
+        found = _decoded(_STRING, bytes(body.unified_diff))
+        if found is not None:
+            return found
+        whole = _decoded(_STRING, bytes(body.content))
+        return None if whole is None else signed("-" if self.kind == "delete" else "+", whole)
+
+
+class _Body(Struct):
+    """What early versions put one level deeper."""
+
+    content: Raw = Raw()
+    unified_diff: Raw = Raw()
+
+
+_BODY = msgspec.json.Decoder(_Body)
+_STRING = msgspec.json.Decoder(str)
+_Value = TypeVar("_Value")
+
+
+def _decoded(decoder: msgspec.json.Decoder[_Value], raw: bytes) -> _Value | None:
+    try:
+        return decoder.decode(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def signed(sign: str, text: str) -> str:
+    """Every line of `text` as a diff shows a line that came or went."""
+    return "".join(f"{sign}{line}\n" for line in text.removesuffix("\n").split("\n")) if text else ""
 
 
 def changes_of(changes: dict[str, Change]) -> tuple[PathChange, ...]:
     """The files of a patch; a file that is renamed was changed under both names."""
     found: list[PathChange] = []
     for path, change in changes.items():
-        found.append(PathChange(path, change.kind))
+        found.append(PathChange(path, change.kind, change.diff))
         if change.move_path:
             found.append(PathChange(change.move_path, "add"))
     return tuple(found)

@@ -3,23 +3,36 @@
 Owns bytes: where lines begin and end, lines that are torn, joined, too long or not UTF-8, and how
 far a file has been read. Does not own what a line means.
 Invariant: reading a file in one go or in any number of steps gives the same Thread. Only whole lines
-are taken; what follows the last newline waits for the next step. Memory is bounded by LONGEST_LINE
-and what the Thread keeps; no content of a file raises.
+are taken; what follows the last newline waits for the next step, and is a bad line where no next step
+can come. A file that is not the one that was read so far is read anew. Memory is bounded by LONGEST_LINE and
+what the Thread keeps; no content of a file raises.
 """
 
+import itertools
+import os
 import re
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final, Self
 
 import msgspec
 
+from armarius.rollouts.bare import decode_any, older
 from armarius.rollouts.discovery import thread_id_of
 from armarius.rollouts.fold import ThreadFold
-from armarius.rollouts.records import decode
+from armarius.rollouts.opening import ByteStream, Unpacked, open_rollout
+from armarius.rollouts.records import Stranger, decode
 from armarius.thread import Thread
 
-__all__ = ["LONGEST_LINE", "Line", "RolloutReader", "read_lines", "read_rollout"]
+__all__ = [
+    "LONGEST_LINE",
+    "Line",
+    "RolloutReader",
+    "end_lines",
+    "read_lines",
+    "read_rollout",
+]
 
 LONGEST_LINE: Final = 8 << 20
 _CHUNK: Final = 1 << 20
@@ -44,36 +57,88 @@ def read_rollout(path: Path) -> Thread:
 class RolloutReader:
     """One rollout, followed while it grows. `offset` is the byte up to which it has been taken in.
 
-    A file that was replaced by another needs another reader.
+    `restarts` counts how often another content stood there: the file shrank, or was replaced.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.restarts = 0
+        self._begin()
+
+    @classmethod
+    def at_end(cls, path: Path, size: int) -> Self:
+        """A reader that has taken in the first line and the last `size` bytes, and goes on from there.
+
+        What lies between is not read. OSError when the file cannot be opened.
+        """
+        reader = cls(path)
+        with open_rollout(path) as stream:
+            about = os.fstat(stream.fileno())
+            for line in end_lines(stream, size):
+                reader.take(line)
+                reader.offset, reader._number = line.end, line.number + 1
+                reader._first, reader._last = reader._first or line, line
+        reader._seen = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+        return reader
+
+    def _begin(self) -> None:
         self.offset = 0
         self._number = 1
-        self._fold = ThreadFold(str(path), thread_id_of(path.name))
+        self._first: Line | None = None
+        self._last: Line | None = None
+        self._seen: tuple[int, ...] = ()
+        self._fold = ThreadFold(str(self.path), thread_id_of(self.path.name))
 
     def advance(self) -> bool:
-        """Take in the whole lines that were written since; whether there were any.
+        """Take in the whole lines that were written since; whether there were any, or a new beginning.
 
         OSError when the file cannot be opened (any more); what was read before stays.
         """
-        start = self.offset
-        with self.path.open("rb") as stream:
-            stream.seek(start)
-            try:
-                for line in read_lines(stream, byte=start, number=self._number):
-                    self._take(line)
-                    self.offset, self._number = line.end, line.number + 1
-            except OSError as error:
-                self._fold.reject(self._number, self.offset, f"reading stopped: {error.strerror}")
-        return self.offset > start
+        start, restarts = self.offset, self.restarts
+        with open_rollout(self.path) as stream:
+            about = os.fstat(stream.fileno())
+            seen = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+            if seen != self._seen:
+                try:
+                    if start and not self._is_continued(stream, seen):
+                        self._begin()
+                        self.restarts += 1
+                        stream.seek(0)
+                    self._take_all(stream)
+                except OSError as error:
+                    self._fold.reject(self._number, self.offset, f"reading stopped: {error.strerror}")
+                self._seen = seen
+        return (self.offset, self.restarts) != (start, restarts)
+
+    def _is_continued(self, stream: ByteStream, seen: tuple[int, ...]) -> bool:
+        """Whether this is the file that was read so far, grown; a compressed one does not grow.
+
+        Leaves the stream where the next line begins.
+        """
+        if isinstance(stream, Unpacked) or seen[:2] != self._seen[:2] or seen[2] < self.offset:
+            return False
+        for line in (self._first, self._last):
+            if line is not None:
+                stream.seek(line.byte)
+                if stream.read(min(line.size, _HEAD)) != line.data[:_HEAD]:
+                    return False
+        return stream.seek(self.offset) == self.offset
+
+    def _take_all(self, stream: ByteStream) -> None:
+        for line in read_lines(stream, byte=self.offset, number=self._number):
+            self.take(line)
+            self.offset, self._number, self._last = line.end, line.number + 1, line
+            if self._first is None:
+                self._first = line
+        if isinstance(stream, Unpacked) and stream.at > self.offset:
+            self._fold.reject(self._number, self.offset, "the last line has no end")
 
     def thread(self) -> Thread:
         """The thread as far as it has been taken in."""
         return self._fold.thread()
 
-    def _take(self, line: "Line") -> None:
+    def take(self, line: "Line") -> None:
+        """Take in one whole line."""
         if line.size > len(line.data):
             self._skip(line)
             return
@@ -81,6 +146,8 @@ class RolloutReader:
             if not line.data.isascii():
                 line.data.decode()
             record = decode(line.data)
+            if isinstance(record, Stranger):
+                record = older(record, line.data)
         except _UNREADABLE:
             self._salvage(line)
         else:
@@ -94,7 +161,7 @@ class RolloutReader:
             if clean != piece:
                 self._fold.reject(line.number, byte, "invalid UTF-8: replaced")
             try:
-                record = decode(clean)
+                record = decode_any(clean)
             except _UNREADABLE as error:
                 if piece.strip():
                     self._fold.reject(line.number, byte, str(error))
@@ -125,7 +192,7 @@ class Line(msgspec.Struct, frozen=True):
         return self.byte + self.size + 1
 
 
-def read_lines(stream: BinaryIO, *, byte: int = 0, number: int = 1) -> Iterator[Line]:
+def read_lines(stream: ByteStream, *, byte: int = 0, number: int = 1) -> Iterator[Line]:
     """The whole lines of a stream that stands at `byte`, where line `number` begins."""
     data, size = b"", 0
     while chunk := stream.read(_CHUNK):
@@ -135,6 +202,44 @@ def read_lines(stream: BinaryIO, *, byte: int = 0, number: int = 1) -> Iterator[
             yield Line(number, byte, size, data)
             byte, number, data, size = byte + size + 1, number + 1, b"", 0
         data, size = _longer(data, size, begun)
+
+
+def end_lines(stream: ByteStream, size: int) -> Iterator[Line]:
+    """The first line of a stream that stands at its beginning, and those that begin in its last `size` bytes.
+
+    Of all others neither the content nor the number is known. What is compressed has to be unpacked
+    from its beginning, though no more of it is kept.
+    """
+    if isinstance(stream, Unpacked):
+        yield from _last_lines(read_lines(stream), size)
+        return
+    length = os.fstat(stream.fileno()).st_size
+    start = length - size
+    if start > 0:
+        head = stream.read(size)
+        end = head.find(b"\n")
+        if end < 0:
+            start = max(start, len(head))
+        else:
+            yield Line(1, 0, end, head[:end])
+            start = max(start, end + 1)
+        stream.seek(start - 1)
+        lines = read_lines(stream, byte=start - 1)
+        next(lines, None)
+        yield from lines
+    else:
+        yield from read_lines(stream)
+
+
+def _last_lines(lines: Iterator[Line], size: int) -> Iterator[Line]:
+    yield from itertools.islice(lines, 1)
+    kept, held = deque[Line](), 0
+    for line in lines:
+        kept.append(line)
+        held += len(line.data)
+        while held > size and len(kept) > 1:
+            held -= len(kept.popleft().data)
+    yield from kept
 
 
 def _longer(data: bytes, size: int, piece: bytes) -> tuple[bytes, int]:

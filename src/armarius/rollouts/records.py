@@ -18,13 +18,18 @@ from armarius.rollouts.legacy import LegacyEvent
 from armarius.rollouts.paginated import TurnItem
 from armarius.rollouts.permissions import TurnContext
 from armarius.rollouts.usage import TokenCount, TokenUsageRecord
+from armarius.thread import Goal
 
 __all__ = [
     "CompactedLine",
     "Event",
     "EventLine",
+    "Git",
+    "GoalUpdated",
+    "GoalValue",
     "ItemCompleted",
     "MessageResponse",
+    "Problem",
     "ReasoningResponse",
     "Record",
     "Response",
@@ -38,7 +43,9 @@ __all__ = [
     "TurnAborted",
     "TurnContextLine",
     "UsageLine",
+    "WorldStateLine",
     "decode",
+    "goal_told",
 ]
 
 
@@ -51,7 +58,10 @@ class TaskStarted(_Event, tag="task_started"):
 
 
 class Problem(Struct):
+    """Why a turn failed."""
+
     message: str = ""
+    codex_error_info: Raw = Raw()
 
 
 class TaskComplete(_Event, tag="task_complete"):
@@ -70,6 +80,44 @@ class ItemCompleted(_Event, tag="item_completed", kw_only=True):
 
     item: TurnItem
     thread_id: str | None = None
+
+
+class GoalValue(Struct):
+    """What a thread pursues, as events and tools say it; in both spellings of Rust's names."""
+
+    objective: str = ""
+    status: str = ""
+    token_budget: int | None = None
+    tokens_used: int | None = None
+    tokenBudget: int | None = None  # noqa: N815 (Codex's spelling)
+    tokensUsed: int | None = None  # noqa: N815 (Codex's spelling)
+
+    def value(self, at: int | None) -> Goal:
+        budget = self.token_budget if self.token_budget is not None else self.tokenBudget
+        used = self.tokens_used if self.tokens_used is not None else self.tokensUsed
+        return Goal(self.objective, self.status, budget, used, at)
+
+
+class _Told(Struct):
+    goal: GoalValue | None = None
+
+
+_TOLD = msgspec.json.Decoder(_Told)
+
+
+def goal_told(answer: str, at: int | None) -> Goal | None:
+    """The goal in the answer of one of the model's tools for it; None when it says nothing of one."""
+    try:
+        goal = _TOLD.decode(answer.encode()).goal
+    except (ValueError, RecursionError):
+        return None
+    return goal.value(at) if goal else None
+
+
+class GoalUpdated(_Event, tag="thread_goal_updated", kw_only=True):
+    """A client set, changed or cleared the goal; what the model does to it stands in its calls."""
+
+    goal: GoalValue | None = None
 
 
 class ThreadSettingsApplied(_Event, tag="thread_settings_applied", kw_only=True):
@@ -91,7 +139,14 @@ class ReasoningResponse(_Response, tag="reasoning"):
 
 
 Event: TypeAlias = (
-    ItemCompleted | TaskStarted | TaskComplete | TurnAborted | ThreadSettingsApplied | TokenCount | LegacyEvent
+    ItemCompleted
+    | TaskStarted
+    | TaskComplete
+    | TurnAborted
+    | ThreadSettingsApplied
+    | GoalUpdated
+    | TokenCount
+    | LegacyEvent
 )
 Response: TypeAlias = MessageResponse | ReasoningResponse | Call | FunctionCallOutput | CustomToolCallOutput
 
@@ -102,6 +157,8 @@ class _Line(Struct, tag_field="type"):
 
 
 class Git(Struct):
+    """Where the repository of a thread stood."""
+
     commit_hash: str | None = None
     branch: str | None = None
 
@@ -110,6 +167,7 @@ class SessionMeta(Struct):
     """Who this thread is. All before `subagent_history_start_ordinal` was copied from its parent."""
 
     id: str
+    session_id: str | None = None
     timestamp: str = ""
     cwd: str | None = None
     source: str | dict[str, Raw] | None = None
@@ -124,9 +182,10 @@ class SessionMeta(Struct):
 
 
 class SessionMetaLine(_Line, tag="session_meta", kw_only=True):
-    """The first line; another one is part of a history that was copied."""
+    """The first line; another one is part of a history that was copied. Bare lines have another shape."""
 
     payload: SessionMeta
+    is_bare: bool = False
 
 
 class TurnContextLine(_Line, tag="turn_context", kw_only=True):

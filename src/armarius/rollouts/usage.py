@@ -6,7 +6,9 @@ Invariant: each response is counted once. Where there are records, totals are no
 kill they disagree, and the records are right.
 """
 
-from msgspec import Struct
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Raw, Struct
 
 from armarius.rollouts.parts import Here
 from armarius.thread import ResponseUsage, Usage
@@ -14,14 +16,18 @@ from armarius.thread import ResponseUsage, Usage
 __all__ = ["Meter", "TokenCount", "TokenUsageRecord"]
 
 
+_Tokens: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 48)]
+"""More than anybody will ever pay for, and sums of it still fit a database."""
+
+
 class TokenUsage(Struct, frozen=True):
     """Tokens in Codex's words."""
 
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    cache_write_input_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_output_tokens: int = 0
+    input_tokens: _Tokens = 0
+    cached_input_tokens: _Tokens = 0
+    cache_write_input_tokens: _Tokens = 0
+    output_tokens: _Tokens = 0
+    reasoning_output_tokens: _Tokens = 0
 
     @property
     def value(self) -> Usage:
@@ -51,9 +57,10 @@ class TokenInfo(Struct):
 
 
 class TokenCount(Struct, tag_field="type", tag="token_count"):
-    """The running total; without `info` before the first response."""
+    """The running total; without `info` before the first response. `rate_limits` is for `limits` to read."""
 
     info: TokenInfo | None = None
+    rate_limits: Raw = Raw()
 
 
 class Meter:
@@ -63,6 +70,10 @@ class Meter:
         self._responses: dict[str, ResponseUsage] = {}
         self._total: TokenUsage | None = None
         self._has_records = False
+
+    @property
+    def has_records(self) -> bool:
+        return self._has_records
 
     @property
     def responses(self) -> tuple[ResponseUsage, ...]:
@@ -79,6 +90,10 @@ class Meter:
         self._total = count.info.total_token_usage
         self._add(here.id("token_count"), turn_id, count.info.last_token_usage, here)
 
+    def pass_by(self, count: TokenCount) -> None:
+        """A total of another thread, which this one goes on from."""
+        self._total = count.info.total_token_usage if count.info else self._total
+
     def _add(self, response_id: str, turn_id: str, usage: TokenUsage, here: Here) -> None:
         if response_id not in self._responses:
-            self._responses[response_id] = ResponseUsage(response_id, turn_id, usage.value, here.spot)
+            self._responses[response_id] = ResponseUsage(response_id, turn_id, usage.value, here.spot, here.at_us)
