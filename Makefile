@@ -35,11 +35,11 @@ NO_FETCH = uv could not be installed with pip, see above; install uv yourself, o
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench docs lock install clean compiled
+.PHONY: help demo test check conformance bench bench-sessions docs lock install clean compiled
 
 help: ## List these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name line; do \
-		printf '  make %-8s %s\n' "$$name" "$$line"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name line; do \
+		printf '  make %-14s %s\n' "$$name" "$$line"; done
 
 demo: install ## Run the demonstration on real Codex, without an account (ARGS="--all")
 	@$(BIN)/armarius demo $(ARGS)
@@ -55,8 +55,14 @@ check: install ## Lint, format, types, order of the parts, freshness of the docu
 	@$(BIN)/pytest -q tests/architecture
 	@$(BIN)/python docs/generate.py --check
 
+conformance: install ## Run real Codex of many versions and read what they write (ARGS="-k 0.42")
+	@$(BIN)/pytest -q tests/conformance/versions.py $(ARGS)
+
 bench: install ## Run the benchmarks (BENCHMARKS=benchmarks/gatebench.py ARGS="--trials 100")
 	@set -e; for program in $(BENCHMARKS); do echo "== $$program"; $(BIN)/python $$program $(ARGS); done
+
+bench-sessions: install ## Reading sessions, beside other programs (ARGS="--rounds 3 --only scan")
+	@UV="$(UV)" $(BIN)/python benchmarks/sessions/bench.py $(ARGS)
 
 docs: install ## Write the documents that are made from the code
 	@$(BIN)/python docs/generate.py

@@ -31,9 +31,9 @@ def make(checkout: Path, path: str, *arguments: str) -> subprocess.CompletedProc
 
 
 def test_make_alone_lists_every_target_with_one_line() -> None:
-    listed = re.findall(r"^  make (\w+) +\S", make(ROOT, os.environ["PATH"]).stdout, re.MULTILINE)
+    listed = re.findall(r"^  make ([\w-]+) +\S", make(ROOT, os.environ["PATH"]).stdout, re.MULTILINE)
     phony = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split()
-    assert listed == [name for name in re.findall(r"^(\w+):", MAKEFILE, re.MULTILINE) if name != "compiled"]
+    assert listed == [name for name in re.findall(r"^([\w-]+):", MAKEFILE, re.MULTILINE) if name != "compiled"]
     assert sorted([*listed, "compiled"]) == sorted(phony)
 
 

@@ -40,6 +40,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     open_call: str | None = None
     asks_escalation: bool = False
     asks_input: bool = False
+    approval: str | None = None
     last_message: str | None = None
 
 

@@ -1,0 +1,92 @@
+"""A tally becomes a Summary.
+
+Owns the values that are made when somebody asks: times, tokens, exit codes, how the record ends. Does
+not own the counting. Pure.
+Invariant: a tally can be summed up at any time and as often as one likes; it stays as it is.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from armarius.sessions import kept
+from armarius.sessions.summary import Ending, Summary, TurnNote
+from armarius.sessions.tally import Tally
+from armarius.thread import RATE_LIMITED, Command, FileSpot, ResponseUsage, ToolCall
+
+__all__ = ["exit_counts", "summary_of"]
+
+
+def summary_of(tally: Tally, path: str, offset: int) -> Summary:
+    """All that is known of a file of which `offset` bytes were taken in."""
+    meta = tally.meta
+    return Summary(
+        path=path,
+        thread_id=meta.id,
+        offset=offset,
+        session_id=meta.session_id,
+        title=tally.title or "",
+        cwd=meta.cwd,
+        source=meta.source if isinstance(meta.source, str) else None,
+        originator=meta.originator,
+        cli_version=meta.cli_version,
+        model=next((turn.model for turn in reversed(tally.turns.values()) if turn.model), None),
+        model_provider=meta.model_provider,
+        history_mode=meta.history_mode,
+        parent_id=meta.parent_thread_id,
+        forked_from_id=meta.forked_from_id,
+        git_commit=meta.git.commit_hash if meta.git else None,
+        git_branch=meta.git.branch if meta.git else None,
+        started_at_us=kept.at_us(meta.timestamp or tally.first),
+        last_at_us=kept.at_us(tally.last),
+        turns=tuple(
+            TurnNote(turn.id, turn.state, kept.at_us(turn.started), kept.at_us(turn.ended), turn.model)
+            for turn in tally.turns.values()
+        ),
+        user_messages=tally.user_messages,
+        agent_messages=tally.agent_messages,
+        exits=exit_counts(tally),
+        responses=tuple(_responses(tally, path)),
+        unknown=dict(tally.unknown),
+        bad_lines=tally.bad_lines,
+        goal=tally.goal.objective if tally.goal else None,
+        goal_status=tally.goal.status if tally.goal else None,
+        ending=_ending(tally),
+    )
+
+
+def exit_counts(tally: Tally) -> dict[int | None, int]:
+    """How many commands ended with each exit code; those that nobody saw the end of under None."""
+    codes = {(turn.id, call_id): code for turn in tally.turns.values() for call_id, code in turn.codes.items()}
+    for call_id, call in tally.calls.items():
+        if isinstance(kept.action_in(call.line), Command):
+            codes[call.turn_id, call_id] = None
+    return dict(Counter(codes.values()))
+
+
+def _responses(tally: Tally, path: str) -> Iterator[ResponseUsage]:
+    for response_id, spent in tally.spent.items():
+        at_us = kept.at_us(spent.timestamp)
+        yield ResponseUsage(response_id, spent.turn_id, spent.usage.value, FileSpot(path, spent.byte), at_us)
+
+
+def _ending(tally: Tally) -> Ending:
+    at_us = kept.at_us(tally.last)
+    turn = next(reversed(tally.turns.values()), None)
+    if turn is None:
+        return Ending(at_us=at_us)
+    calls = [kept.action_in(call.line) for call in tally.calls.values() if call.turn_id == turn.id]
+    is_open = turn.id == tally.current
+    open_calls = [call for call in calls if call is not None] if is_open else []
+    return Ending(
+        turn_id=turn.id,
+        turn=turn.state,
+        at_us=at_us,
+        error=turn.error,
+        is_rate_limited=turn.error is not None and turn.error_kind in RATE_LIMITED,
+        retry_at_us=turn.retry_at_us,
+        open_call=kept.name_of(open_calls[-1]) if open_calls else None,
+        asks_escalation=any(isinstance(call, Command) and call.escalation is not None for call in open_calls),
+        asks_input=any(isinstance(call, ToolCall) and call.asks_input for call in open_calls),
+        approval=kept.approval_in(tally.context),
+        last_message=kept.words_in(tally.last_words),
+    )

@@ -1,0 +1,412 @@
+"""Records are counted, one after the other.
+
+Owns what a record changes in the counts of its file. Does not own the rules themselves: which turn a
+record belongs to and what counts twice is as `rollouts.fold` has it, which keeps all contents and is
+what this is held against. Does not own reading, nor the short cuts past decoding (`scan`).
+Invariant: a tally can be put away after any record and taken up again later, and goes on as if it
+had never been away; what it holds grows with turns, responses and open calls, not with contents.
+"""
+
+import msgspec
+
+from armarius.rollouts.calls import Answer, Call, WebSearchCall, outcome_of, session_asked
+from armarius.rollouts.copies import Copy, copy_at_head
+from armarius.rollouts.fold import GOAL_TOOLS, KEPT, QUIET
+from armarius.rollouts.legacy import AgentMessageEvent, ErrorEvent, ExecCommandEnd, PatchApplyEnd, UserMessageEvent
+from armarius.rollouts.limits import failure_kind, retry_at_us
+from armarius.rollouts.paginated import (
+    AgentMessageItem,
+    CallItem,
+    CommandExecutionItem,
+    FileChangeItem,
+    UserMessageItem,
+)
+from armarius.rollouts.parts import Here
+from armarius.rollouts.records import (
+    Event,
+    EventLine,
+    GoalUpdated,
+    ItemCompleted,
+    Problem,
+    Record,
+    ResponseLine,
+    SessionMeta,
+    SessionMetaLine,
+    Stranger,
+    TaskComplete,
+    TaskStarted,
+    ThreadSettingsApplied,
+    TurnAborted,
+    TurnContextLine,
+    UsageLine,
+    goal_told,
+)
+from armarius.rollouts.usage import TokenCount, TokenUsage
+from armarius.sessions import kept
+from armarius.thread import RATE_LIMITED, Command, Goal, ItemStatus, ToolCall, TurnState
+
+__all__ = ["OpenCall", "Place", "Spent", "Tally", "TurnCount"]
+
+_TITLE = 200
+
+
+class Place(msgspec.Struct):
+    """Where a line begins in its file, and when it says it was written."""
+
+    byte: int
+    timestamp: str
+    ordinal: int | None = None
+
+
+class TurnCount(msgspec.Struct):
+    """A turn without its contents. Times are as they were written.
+
+    What was `said` is kept by its id, and the exit code of each command in `codes` by that of its call,
+    so that nothing counts twice.
+    """
+
+    id: str
+    started: str
+    model: str | None = None
+    state: TurnState = TurnState.UNKNOWN
+    ended: str = ""
+    error: str | None = None
+    error_kind: str | None = None
+    retry_at_us: int | None = None
+    is_empty: bool = True
+    said: set[bytes] = set()
+    codes: dict[str, int | None] = {}
+
+
+class OpenCall(msgspec.Struct):
+    """A call that has no last answer yet, and the line that made it. `is_told` once its words were."""
+
+    turn_id: str
+    line: bytes
+    byte: int
+    is_told: bool = False
+
+
+class Spent(msgspec.Struct):
+    """One response. It is kept as it came; few who count want it as a value."""
+
+    turn_id: str
+    usage: TokenUsage
+    byte: int
+    timestamp: str
+
+
+class Tally(msgspec.Struct):
+    """The counts of one file so far."""
+
+    meta: SessionMeta
+    is_named: bool = False
+    turns: dict[str, TurnCount] = {}
+    current: str | None = None
+    model: str | None = None
+    of_others: set[str] = set()
+    spent: dict[str, Spent] = {}
+    total: TokenUsage | None = None
+    has_records: bool = False
+    user_messages: int = 0
+    agent_messages: int = 0
+    title: str | None = None
+    last_words: bytes = b""
+    limits: bytes = b""
+    calls: dict[str, OpenCall] = {}
+    callers: dict[str, str] = {}
+    sessions: dict[str, str] = {}
+    unknown: dict[str, int] = {}
+    bad_lines: int = 0
+    goal: Goal | None = None
+    copy: Copy | None = None
+    context: bytes = b""
+    first: str = ""
+    last: str = ""
+
+    # Records of every kind
+
+    def add(self, record: Record, line: bytes, place: Place) -> bool:
+        """Count the record that `line` holds; whether it is the thread's own."""
+        if self.copy is not None and self._is_copied(record, self.copy):
+            return False
+        self.saw(place.timestamp)
+        match record:
+            case ResponseLine():
+                self._response(record, line, place)
+            case EventLine():
+                self._event(record.payload, line, place)
+            case UsageLine():
+                if not self.is_foreign(record.payload.thread_id):
+                    spent = record.payload
+                    self.spend(spent.response_id, spent.turn_id, spent.usage, place.byte, place.timestamp)
+            case TurnContextLine():
+                self.runs_with(self.turn_of(record.payload.turn_id, place), record.payload.model, line)
+            case SessionMetaLine():
+                self.name(record.payload)
+                if not self.turns:
+                    self.copy = copy_at_head(self.meta, record)
+            case Stranger():
+                self._strange(record, place)
+            case _:
+                pass
+        return True
+
+    def _is_copied(self, record: Record, copy: Copy) -> bool:
+        if not copy.holds(record):
+            self.copy = None if copy.own_from is None else copy
+            return False
+        if isinstance(record, EventLine) and isinstance(record.payload, TokenCount) and record.payload.info:
+            self.total = record.payload.info.total_token_usage
+        return True
+
+    def saw(self, timestamp: str) -> None:
+        """The thread was alive then."""
+        self.first = self.first or timestamp
+        self.last = timestamp or self.last
+
+    def name(self, meta: SessionMeta) -> None:
+        """Who the thread is: its first record of that kind counts, another is part of a copied history."""
+        if not self.is_named:
+            source = next(iter(meta.source), None) if isinstance(meta.source, dict) else meta.source
+            self.meta, self.is_named = msgspec.structs.replace(meta, source=source), True
+
+    def is_foreign(self, thread_id: str | None) -> bool:
+        return thread_id is not None and thread_id != self.meta.id != ""
+
+    # Turns
+
+    def running(self) -> TurnCount | None:
+        """The turn that runs as far as the records go."""
+        return self.turns.get(self.current or "")
+
+    def begin(self, turn_id: str | None, place: Place) -> TurnCount:
+        """A turn says that it starts."""
+        turn = self.turns.get(turn_id or "") or self._new_turn(turn_id, place)
+        turn.state, turn.error, self.current = TurnState.OPEN, None, turn.id
+        return turn
+
+    def end(self, turn_id: str | None, state: TurnState, problem: Problem | None, place: Place) -> None:
+        """A turn says that it is over."""
+        if turn_id in self.of_others:
+            return
+        turn = self.turn_of(turn_id, place)
+        turn.ended = place.timestamp
+        if problem:
+            self._fail(turn, problem, place)
+        turn.state = TurnState.FAILED if turn.error is not None else state
+        if turn.id == self.current:
+            self.current = None
+
+    def _fail(self, turn: TurnCount, problem: Problem | ErrorEvent, place: Place) -> None:
+        turn.state, turn.error = TurnState.FAILED, problem.message
+        turn.error_kind = failure_kind(problem.codex_error_info, problem.message)
+        if turn.error_kind in RATE_LIMITED:
+            limits = kept.limits_in(self.limits)
+            turn.retry_at_us = retry_at_us(limits, problem.message, kept.at_us(place.timestamp))
+
+    def complete(self, turn: TurnCount, timestamp: str) -> None:
+        """The turn that runs came to its end."""
+        turn.ended = timestamp
+        turn.state = TurnState.COMPLETED if turn.error is None else TurnState.FAILED
+        self.current = None
+
+    def runs_with(self, turn: TurnCount, model: str | None, line: bytes) -> None:
+        """What a turn runs with; `line` says the rest of it."""
+        turn.model = model or turn.model
+        self.context = line
+
+    def turn_of(self, turn_id: str | None, place: Place) -> TurnCount:
+        """The turn of that id; else the one that runs; else the last or, under a new id, a new one."""
+        turn = self.turns.get(turn_id or "") or self.turns.get(self.current or "")
+        if turn is None and turn_id is None:
+            turn = next(reversed(self.turns.values()), None)
+        return turn or self._new_turn(turn_id, place)
+
+    def _new_turn(self, turn_id: str | None, place: Place) -> TurnCount:
+        turn = TurnCount(turn_id or f"turn-at-byte-{place.byte}", place.timestamp, self.model)
+        self.turns[turn.id] = turn
+        self.current = turn.id
+        return turn
+
+    # What happened in them
+
+    def hear(self, who: str, item_id: bytes, turn: TurnCount, line: bytes) -> bool:
+        """Somebody (`user` or `agent`) said something; whether it is news."""
+        turn.is_empty = False
+        if item_id:  # an event of wrapped rollouts has none: each is another
+            if item_id in turn.said:
+                return False
+            turn.said.add(item_id)
+        if who == "user":
+            self.user_messages += 1
+        else:
+            self.agent_messages += 1
+            self.last_words = line
+        return True
+
+    def entitle(self, text: str) -> None:
+        """The first thing that the user said names the thread."""
+        if self.title is None:
+            self.title = " ".join(text[: 4 * _TITLE].split())[:_TITLE]
+
+    def ran(self, item_id: str, turn: TurnCount, code: int | None) -> None:
+        """A command ended: it counts in the turn that called it, and `turn` is where that was reported."""
+        self.calls.pop(item_id, None)
+        turn = self.caller_of(item_id) or turn
+        turn.is_empty = False
+        turn.codes[item_id] = code
+
+    def caller_of(self, call_id: str) -> TurnCount | None:
+        """The turn that made a call, if it is known."""
+        return self.turns.get(self.callers.get(call_id, ""))
+
+    def call(self, call_id: str, turn: TurnCount, line: bytes, byte: int) -> None:
+        """A tool was called; what for is looked at when it matters."""
+        turn.is_empty = False
+        before = self.calls.get(call_id)
+        is_told = before is not None and before.is_told
+        if before and before.turn_id != turn.id:
+            is_told = False
+            if isinstance(kept.action_in(before.line), Command):
+                self.turns[before.turn_id].codes[call_id] = None
+        self.calls[call_id] = OpenCall(turn.id, line, byte, is_told)
+        self.callers[call_id] = turn.id
+
+    def answer(self, call_id: str, line: bytes, place: Place) -> None:
+        """A call was answered, if only with the news that its command still runs."""
+        call = self.calls[call_id]
+        action = kept.action_in(call.line)
+        if isinstance(action, Command):
+            self._answered(call_id, call, kept.answer_in(line))
+            return
+        del self.calls[call_id]
+        if isinstance(action, ToolCall) and action.name in GOAL_TOOLS:
+            self.goal = goal_told(kept.answer_in(line), kept.at_us(place.timestamp)) or self.goal
+        running = self.sessions.get(session_asked(action) or "") if action else None
+        if running is not None and running in self.calls:
+            self._answered(running, self.calls[running], kept.answer_in(line))
+
+    def _answered(self, call_id: str, call: OpenCall, text: str) -> None:
+        outcome = outcome_of(text)
+        if outcome.session is not None:
+            self.sessions[outcome.session] = call_id
+        if outcome.status is not ItemStatus.IN_PROGRESS:
+            self.turns[call.turn_id].codes[call_id] = outcome.exit_code
+            del self.calls[call_id]
+
+    # Tokens
+
+    def spend(self, response_id: str, turn_id: str, usage: TokenUsage, byte: int, timestamp: str) -> None:
+        """A response was paid for, once."""
+        self.has_records = True
+        if response_id not in self.spent:
+            self.spent[response_id] = Spent(turn_id, usage, byte, timestamp)
+
+    def count(self, total: TokenUsage, last: TokenUsage, place: Place) -> None:
+        """A running total that has grown stands for one response, where there are no records."""
+        if not self.has_records and total != self.total:
+            self.total = total
+            spent = Spent(self.current or "", last, place.byte, place.timestamp)
+            self.spent.setdefault(f"token_count-at-byte-{place.byte}", spent)
+
+    # Kinds of records
+
+    def _event(self, event: Event, line: bytes, place: Place) -> None:
+        match event:
+            case ItemCompleted():
+                self._item(event, line, place)
+            case TokenCount():
+                self.limits = line
+                if event.info:
+                    self.count(event.info.total_token_usage, event.info.last_token_usage, place)
+            case TaskStarted():
+                self.begin(event.turn_id, place)
+            case TaskComplete():
+                self.end(event.turn_id, TurnState.COMPLETED, event.error, place)
+            case TurnAborted():
+                self.end(event.turn_id, TurnState.INTERRUPTED, None, place)
+            case ThreadSettingsApplied():
+                self.model = event.thread_settings.model
+            case GoalUpdated():
+                self.goal = event.goal.value(kept.at_us(place.timestamp)) if event.goal else None
+            case UserMessageEvent():
+                if event.kind in {None, "plain"}:
+                    self.hear("user", b"", self.user_turn(place), line)
+                    self.entitle(event.message)
+            case AgentMessageEvent():
+                self.hear("agent", b"", self.turn_of(event.turn_id, place), line)
+            case ExecCommandEnd():
+                turn = self.caller_of(event.call_id) or self.turn_of(event.turn_id, place)
+                self.ran(event.call_id, turn, event.exit_code)
+            case PatchApplyEnd():
+                (self.caller_of(event.call_id) or self.turn_of(event.turn_id, place)).is_empty = False
+            case _:
+                turn = self.turn_of(event.turn_id, place)
+                turn.is_empty = False
+                if isinstance(event, ErrorEvent):
+                    self._fail(turn, event, place)
+
+    def user_turn(self, place: Place) -> TurnCount:
+        """Where turns have no markers, what the user says begins one."""
+        current = self.turns.get(self.current or "")
+        if current and (current.state is TurnState.OPEN or current.is_empty):
+            return current
+        return self._new_turn(None, place)
+
+    def _item(self, event: ItemCompleted, line: bytes, place: Place) -> None:
+        item = event.item
+        if self.is_foreign(event.thread_id):
+            self._disown(event.turn_id)
+            return
+        match item:
+            case UserMessageItem():
+                if self.hear("user", item.id.encode(), self.turn_of(event.turn_id, place), line):
+                    self.entitle(item.value(_NOWHERE).text)
+            case AgentMessageItem():
+                self.hear("agent", item.id.encode(), self.turn_of(event.turn_id, place), line)
+            case CommandExecutionItem():
+                turn = self.caller_of(item.id) or self.turn_of(event.turn_id, place)
+                self.ran(item.id, turn, item.exit_code)
+            case CallItem() if item.id in self.callers:
+                pass
+            case CallItem() | FileChangeItem():
+                (self.caller_of(item.id) or self.turn_of(event.turn_id, place)).is_empty = False
+            case _:
+                self.turn_of(event.turn_id, place).is_empty = False
+
+    def _disown(self, turn_id: str | None) -> None:
+        """A review shows its parent the start and the items of a turn that is the review's own."""
+        turn = self.turns.get(turn_id or "")
+        if turn and turn.is_empty:
+            self.of_others.add(turn.id)
+            del self.turns[turn.id]
+            if turn.id == self.current:
+                self.current = None
+
+    def _response(self, record: ResponseLine, line: bytes, place: Place) -> None:
+        response = record.payload
+        if isinstance(response, Answer):
+            if response.call_id in self.calls:
+                self.answer(response.call_id, line, place)
+            elif response.call_id is not None:
+                self.turn_of(None, place).is_empty = False
+        elif isinstance(response, WebSearchCall):
+            self.turn_of(None, place).is_empty = False
+        elif isinstance(response, Call):
+            self.call(response.value(_NOWHERE).id, self.turn_of(None, place), line, place.byte)
+
+    def _strange(self, record: Stranger, place: Place) -> None:
+        if self.is_foreign(record.thread_id):
+            self._disown(record.turn_id)
+            return
+        name = f"{record.scope}:{record.kind}" if record.scope else record.kind or "(no type)"
+        if record.problem is not None:
+            self.bad_lines += 1
+        elif name not in KEPT and name not in QUIET:
+            self.unknown[name] = self.unknown.get(name, 0) + 1
+        if record.scope in {"item", "response_item"} and name not in QUIET:
+            self.turn_of(record.turn_id, place).is_empty = False
+
+
+_NOWHERE = Here("", 0, 0, None, "")

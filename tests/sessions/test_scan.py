@@ -1,0 +1,203 @@
+"""Counting a file by its short cuts comes to what decoding every line comes to."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from armarius.rollouts.reader import RolloutReader, read_rollout
+from armarius.sessions.scan import Scan
+from armarius.sessions.summary import Summary, Text
+from armarius.thread import AgentMessage, Command, Thread, UserMessage
+
+DATA = Path(__file__).parents[1] / "data" / "rollouts"
+FILES = sorted(path for path in DATA.rglob("*.jsonl*") if path.name.startswith(("rollout", "0.")))
+
+
+def told(thread: Thread) -> dict[str, Any]:
+    """What the reader, which keeps everything, says of the things that a Summary counts."""
+    items = [item for turn in thread.turns for item in turn.items]
+    said = next((item.text for item in items if isinstance(item, UserMessage)), "")
+    last = thread.turns[-1] if thread.turns else None
+    return {
+        "id": thread.id,
+        "turns": [(turn.id, turn.state, turn.started_at_us, turn.ended_at_us, turn.model) for turn in thread.turns],
+        "user": sum(isinstance(item, UserMessage) for item in items),
+        "agent": sum(isinstance(item, AgentMessage) for item in items),
+        "exits": dict(Counter(item.exit_code for item in items if isinstance(item, Command))),
+        "responses": [(one.response_id, one.turn_id, one.usage, one.spot, one.at_us) for one in thread.responses],
+        "unknown": thread.unknown,
+        "bad": len(thread.bad_lines),
+        "times": (thread.started_at_us, thread.last_at_us),
+        "from": (thread.cwd, thread.source, thread.cli_version, thread.parent_id, thread.forked_from_id),
+        "title": " ".join(said.split())[:200],
+        "goal": (thread.goal.objective, thread.goal.status) if thread.goal else (None, None),
+        "end": (last.state, last.error, last.is_rate_limited, last.retry_at_us) if last else (None, None, False, None),
+    }
+
+
+def counted(summary: Summary, thread: Thread) -> dict[str, Any]:
+    """The same of a Summary; a line's ordinal, which it does not keep, is taken from the thread."""
+    ordinals = {one.spot: one.spot for one in thread.responses}
+    by_byte = {getattr(spot, "byte", None): spot for spot in ordinals}
+    end = summary.ending
+    return {
+        "id": summary.thread_id,
+        "turns": [(turn.id, turn.state, turn.started_at_us, turn.ended_at_us, turn.model) for turn in summary.turns],
+        "user": summary.user_messages,
+        "agent": summary.agent_messages,
+        "exits": summary.exits,
+        "responses": [
+            (one.response_id, one.turn_id, one.usage, by_byte.get(getattr(one.spot, "byte", None)), one.at_us)
+            for one in summary.responses
+        ],
+        "unknown": summary.unknown,
+        "bad": summary.bad_lines,
+        "times": (summary.started_at_us, summary.last_at_us),
+        "from": (summary.cwd, summary.source, summary.cli_version, summary.parent_id, summary.forked_from_id),
+        "title": summary.title,
+        "goal": (summary.goal, summary.goal_status),
+        "end": (end.turn, end.error, end.is_rate_limited, end.retry_at_us),
+    }
+
+
+def scan_of(path: Path) -> Scan:
+    scan = Scan(path, with_texts=True)
+    scan.advance()
+    return scan
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DATA)))
+def test_a_file_of_any_version_is_counted_as_it_is_read(path: Path) -> None:
+    thread = read_rollout(path)
+    plain = Scan(path)
+    plain.advance()
+    assert counted(plain.summary(), thread) == told(thread)
+    assert counted(scan_of(path).summary(), thread) == told(thread)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DATA)))
+def test_every_word_and_command_can_be_found_again(path: Path) -> None:
+    thread = read_rollout(path)
+    items = [item for turn in thread.turns for item in turn.items]
+    expected = Counter(
+        [("user", item.text) for item in items if isinstance(item, UserMessage)]
+        + [("agent", item.text) for item in items if isinstance(item, AgentMessage)]
+        + [("command", item.command) for item in items if isinstance(item, Command)]
+    )
+    texts = scan_of(path).take_texts()
+    assert Counter((text.kind, text.text) for text in texts) == expected
+    if path.suffix == ".jsonl":
+        assert_each_stands_there(path.read_bytes(), texts)
+
+
+def assert_each_stands_there(data: bytes, texts: list[Text]) -> None:
+    for text in texts:
+        line = data[text.byte : text.byte + text.size]
+        assert data[text.byte + text.size : text.byte + text.size + 1] == b"\n"
+        words = json.dumps(text.text.split("\n")[0], ensure_ascii=False)[1:-1]
+        assert words[:40] in line.decode() or text.kind == "command"
+
+
+LINES = [
+    line
+    for name in (
+        "0.169-three-turns.jsonl",
+        "0.169-tools.jsonl",
+        "0.169-subagent-child.jsonl",
+        "0.169-review-parent.jsonl",
+        "0.169-rate-limited.jsonl",
+        "0.163-background.jsonl",
+        "0.163-legacy-resumed.jsonl",
+        "0.118-two-turns.jsonl",
+        "0.98-two-turns.jsonl",
+        "0.58-command.jsonl",
+        "0.20-bare.jsonl",
+    )
+    for line in (DATA / name).read_bytes().splitlines(keepends=True)
+]
+
+
+def harmed(line: bytes, harm: str) -> bytes:
+    half = len(line) // 2
+    return {
+        "torn": line[:half],
+        "torn and ended": line[:half] + b"\n",
+        "joined": line.rstrip(b"\n"),
+        "not UTF-8": line[:half] + b"\xff" + line[half:],
+        "doubled": line * 2,
+        "empty": b"\n",
+        "no JSON": b"not a record\n",
+        "no object": b'["timestamp"]\n',
+        "other kind": line.replace(b'"type":"', b'"type":"other_', 2),
+        "other order": b"{" + line.partition(b",")[2],
+    }[harm]
+
+
+HARMS = (
+    *("torn", "torn and ended", "joined", "not UTF-8", "doubled"),
+    *("empty", "no JSON", "no object", "other kind", "other order"),
+)
+
+
+class History(NamedTuple):
+    """Runs of real lines of any version, some of them harmed, written in pieces; small enough to be shown."""
+
+    runs: list[tuple[int, int]]
+    harm: str
+    harmed: set[int]
+    cuts: list[int]
+
+    @property
+    def pieces(self) -> list[bytes]:
+        taken = sorted({number for start, count in self.runs for number in range(start, start + count)})
+        lines = [LINES[number] for number in taken if number < len(LINES)]
+        for place in {number % len(lines) for number in self.harmed}:
+            lines[place] = harmed(lines[place], self.harm)
+        data = b"".join(lines)
+        cuts = sorted(len(data) * cut // 1_000 for cut in self.cuts)
+        return [data[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+
+
+HISTORIES = st.builds(
+    History,
+    st.lists(st.tuples(st.integers(0, len(LINES) - 1), st.integers(1, 40)), min_size=1, max_size=4),
+    st.sampled_from(HARMS),
+    st.sets(st.integers(0, 200), max_size=4),
+    st.lists(st.integers(0, 1_000), max_size=4),
+)
+
+
+@settings(max_examples=200)
+@given(history=HISTORIES)
+def test_any_lines_in_any_steps_are_counted_as_they_are_read(
+    history: History, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("scan") / "rollout-2026-11-20T12-00-00-01a1f8e7-5664-7ec1-aacb-977c3b58dfb6.jsonl"
+    path.touch()
+    reader, saved, texts = RolloutReader(path), Scan(path, with_texts=True).saved(), list[Text]()
+    for piece in history.pieces:
+        with path.open("ab") as file:
+            file.write(piece)
+        reader.advance()
+        scan = Scan.restored(path, saved, with_texts=True)
+        scan.advance()
+        texts += scan.take_texts()
+        saved = scan.saved()
+        thread = reader.thread()
+        assert counted(scan.summary(), thread) == told(thread)
+    assert Counter(text.text for text in texts) == Counter(text.text for text in scan_of(path).take_texts())
+
+
+def test_a_line_that_is_too_long_is_passed_over_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "rollout-2026-11-20T12-00-00-01a1f8e7-5664-7ec1-aacb-977c3b58dfb6.jsonl"
+    lines = (DATA / "0.169-tools.jsonl").read_bytes().splitlines(keepends=True)
+    long = b'{"timestamp":"2026-11-20T12:00:00.000Z","ordinal":5,"type":"world_state","payload":{"x":"'
+    path.write_bytes(b"".join([*lines[:5], long + b"x" * (50 << 20) + b'"}}\n', *lines[5:]]))
+    thread = read_rollout(path)
+    assert counted(scan_of(path).summary(), thread) == told(thread)
+    assert len(thread.bad_lines) == 1
