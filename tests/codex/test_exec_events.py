@@ -116,8 +116,8 @@ def test_a_run_with_tools_is_read_item_by_item_with_its_line() -> None:
     ("name", "status", "exit_code"),
     [
         ("0.169-sigint", ItemStatus.IN_PROGRESS, None),
-        ("0.169-bgproc", ItemStatus.IN_PROGRESS, None),
-        ("0.118-command", ItemStatus.IN_PROGRESS, None),
+        ("0.169-bgproc", ItemStatus.UNKNOWN, None),
+        ("0.118-command", ItemStatus.UNKNOWN, None),
         ("0.169-exec-approve", ItemStatus.DECLINED, None),
         ("0.58-command", ItemStatus.COMPLETED, 0),
     ],

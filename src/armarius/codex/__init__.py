@@ -1,8 +1,8 @@
 """The codex program: found, probed, started, guarded, and its words read.
 
 Owns every start of a codex process in Armarius. Does not own what a run is for, nor session files.
-Invariant: no codex process lives without a guard that ends it at its deadline, and none is started
-with an environment, sandbox or login that the caller did not name.
+Invariant: no codex process outlives its purpose: a guard ends it at its deadline, an app-server ends
+with its input. None is started with an environment, sandbox or login that the caller did not name.
 
     binary.py   which codex, which version, what it can do
     home.py     which login, which provider, a private home
@@ -10,4 +10,6 @@ with an environment, sandbox or login that the caller did not name.
     guard.py    the small program between us and codex that owns the deadline and the kill
     process.py  start a guard, wait for it, find it again after a crash, cancel it
     events.py   what `codex exec --json` printed, as typed values
+    protocol.py, connection.py, app_server.py   the same over `codex app-server`, whose process is ours
+    hooks.py, hooks_file.py, trust.py, hook_program.py   what Codex reports by itself, and how it is told to
 """

@@ -1,0 +1,350 @@
+"""What a client and `codex app-server` say to each other, as values.
+
+Owns the methods, notifications and requests of the server that Armarius uses. Does not own the frames
+they travel in (`connection.py`).
+Invariant: every field stands in the JSON Schema that Codex prints of itself; fields that are not ours
+are passed over, so that a newer server is still understood.
+"""
+
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+__all__ = [
+    "CONFIG_WRITE",
+    "HOOKS_LIST",
+    "INITIALIZE",
+    "NOTIFICATIONS",
+    "SERVER_REQUESTS",
+    "THREAD_RESUME",
+    "THREAD_START",
+    "TURN_INTERRUPT",
+    "TURN_START",
+    "TURN_STEER",
+    "ApprovalAsked",
+    "ClientInfo",
+    "ConfigEdit",
+    "ConfigWrite",
+    "Hook",
+    "HooksList",
+    "HooksOfFolder",
+    "Initialize",
+    "Method",
+    "TextInput",
+    "ThreadResume",
+    "ThreadStart",
+    "TurnInterrupt",
+    "TurnStart",
+    "TurnSteer",
+]
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+class Wire(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A value as it stands on the wire; fields that are not ours are passed over."""
+
+
+# ------------------------------------------------------------------ what we ask
+
+
+class ClientInfo(Wire, frozen=True):
+    """Who we say we are; it stands in the rollouts as their originator."""
+
+    name: str
+    version: str
+    title: str | None = None
+
+
+class Initialize(Wire, frozen=True):
+    """The first request."""
+
+    client_info: ClientInfo
+    capabilities: dict[str, bool] = {}
+
+
+class Initialized(Wire, frozen=True):
+    user_agent: str
+    codex_home: str
+
+
+class ThreadStart(Wire, frozen=True):
+    """What is left out is the owner's configuration, so a caller that must not widen states it all."""
+
+    cwd: str
+    sandbox: Literal["read-only", "workspace-write", "danger-full-access"]
+    approval_policy: Literal["untrusted", "on-request", "never"]
+    model: str | None = None
+    ephemeral: bool | None = None
+    thread_source: str | None = None
+    config: dict[str, Any] | None = None
+
+
+class ThreadResume(Wire, frozen=True):
+    """As for a start: nothing of the earlier turns is inherited but their history."""
+
+    thread_id: str
+    cwd: str
+    sandbox: Literal["read-only", "workspace-write", "danger-full-access"]
+    approval_policy: Literal["untrusted", "on-request", "never"]
+    model: str | None = None
+    config: dict[str, Any] | None = None
+
+
+class ThreadStatus(Wire, frozen=True):
+    """`notLoaded`, `idle`, `systemError`, or `active` with what it waits for."""
+
+    type: str
+    active_flags: tuple[str, ...] = ()
+
+
+class ThreadHead(Wire, frozen=True):
+    id: str
+    session_id: str
+    cwd: str
+    status: ThreadStatus
+    path: str | None = None
+
+
+class ThreadOpened(Wire, frozen=True):
+    """`sandbox` and `approval_policy` as they now hold: to be read back, not assumed."""
+
+    thread: ThreadHead
+    model: str
+    cwd: str
+    sandbox: dict[str, Any]
+    approval_policy: str | dict[str, Any]
+
+
+class TextInput(msgspec.Struct, frozen=True, tag="text"):
+    """What a person would have typed."""
+
+    text: str
+
+
+class TurnStart(Wire, frozen=True):
+    """During an active turn Codex takes it for a steer."""
+
+    thread_id: str
+    input: tuple[TextInput, ...]
+    model: str | None = None
+    effort: str | None = None
+    output_schema: dict[str, Any] | None = None
+
+
+class TurnError(Wire, frozen=True):
+    message: str
+    codex_error_info: str | dict[str, Any] | None = None
+    additional_details: str | None = None
+
+
+class TurnHead(Wire, frozen=True):
+    """`status` is `completed`, `interrupted`, `failed` or `inProgress`."""
+
+    id: str
+    status: str
+    error: TurnError | None = None
+    duration_ms: int | None = None
+
+
+class TurnOpened(Wire, frozen=True):
+    turn: TurnHead
+
+
+class TurnSteer(Wire, frozen=True):
+    """Words for the turn that runs; refused when that is another one."""
+
+    thread_id: str
+    expected_turn_id: str
+    input: tuple[TextInput, ...]
+
+
+class TurnSteered(Wire, frozen=True):
+    turn_id: str
+
+
+class TurnInterrupt(Wire, frozen=True):
+    """It is answered at once; a command may go on until it is terminated."""
+
+    thread_id: str
+    turn_id: str
+
+
+class Done(Wire, frozen=True):
+    """An answer without content."""
+
+
+class HooksList(Wire, frozen=True):
+    """The hooks that hold in some folders."""
+
+    cwds: tuple[str, ...]
+
+
+class Hook(Wire, frozen=True):
+    """One hook as Codex sees it; `key` is its place, `current_hash` what trust is given to."""
+
+    key: str
+    event_name: str
+    current_hash: str
+    trust_status: str
+    enabled: bool
+    source_path: str
+    handler_type: str
+    command: str | None = None
+
+
+class HookTrouble(Wire, frozen=True):
+    path: str
+    message: str
+
+
+class HooksOfFolder(Wire, frozen=True):
+    """`errors` are files that were not used, `warnings` parts of them."""
+
+    cwd: str
+    hooks: tuple[Hook, ...]
+    warnings: tuple[str, ...]
+    errors: tuple[HookTrouble, ...]
+
+
+class HooksListed(Wire, frozen=True):
+    data: tuple[HooksOfFolder, ...]
+
+
+class ConfigEdit(Wire, frozen=True):
+    """One value of `config.toml`."""
+
+    key_path: str
+    value: Any
+    merge_strategy: Literal["replace", "upsert"]
+
+
+class ConfigWrite(Wire, frozen=True):
+    """Edits of the user's `config.toml`, all or none."""
+
+    edits: tuple[ConfigEdit, ...]
+
+
+class ConfigWritten(Wire, frozen=True):
+    """`okOverridden`: it was written, and a stronger layer says otherwise."""
+
+    status: str
+    file_path: str
+
+
+class Method(msgspec.Struct, Generic[P, R], frozen=True):
+    """A request: its name, what it takes and what it is answered with."""
+
+    name: str
+    params: type[P]
+    answer: type[R]
+
+
+INITIALIZE = Method("initialize", Initialize, Initialized)
+THREAD_START = Method("thread/start", ThreadStart, ThreadOpened)
+THREAD_RESUME = Method("thread/resume", ThreadResume, ThreadOpened)
+TURN_START = Method("turn/start", TurnStart, TurnOpened)
+TURN_STEER = Method("turn/steer", TurnSteer, TurnSteered)
+TURN_INTERRUPT = Method("turn/interrupt", TurnInterrupt, Done)
+HOOKS_LIST = Method("hooks/list", HooksList, HooksListed)
+CONFIG_WRITE = Method("config/batchWrite", ConfigWrite, ConfigWritten)
+
+
+# ---------------------------------------------------------- what the server says
+
+
+class ThreadStarted(Wire, frozen=True):
+    thread: ThreadHead
+
+
+class StatusChanged(Wire, frozen=True):
+    thread_id: str
+    status: ThreadStatus
+
+
+class TurnChanged(Wire, frozen=True):
+    thread_id: str
+    turn: TurnHead
+
+
+class ItemChanged(Wire, frozen=True):
+    """`item` is one of some twenty shapes that differ by version; it is kept as it came."""
+
+    thread_id: str
+    turn_id: str
+    item: dict[str, Any]
+
+
+class Trouble(Wire, frozen=True):
+    """An error of a turn; not its end while `will_retry`."""
+
+    thread_id: str
+    turn_id: str
+    error: TurnError
+    will_retry: bool
+
+
+class RequestResolved(Wire, frozen=True):
+    """A request of the server was answered, by whoever it was."""
+
+    thread_id: str
+    request_id: int | str
+
+
+class Tokens(Wire, frozen=True):
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    reasoning_output_tokens: int
+    total_tokens: int
+
+
+class TokenCount(Wire, frozen=True):
+    total: Tokens
+    last: Tokens
+
+
+class TokensUpdated(Wire, frozen=True):
+    thread_id: str
+    turn_id: str
+    token_usage: TokenCount
+
+
+class ApprovalAsked(Wire, frozen=True):
+    """A person is asked whether a command may run, or a change be made."""
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    reason: str | None = None
+    command: str | None = None
+    cwd: str | None = None
+
+
+class InputAsked(Wire, frozen=True):
+    """The agent asks a person something."""
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    questions: tuple[dict[str, Any], ...]
+
+
+NOTIFICATIONS: dict[str, type[Wire]] = {
+    "thread/started": ThreadStarted,
+    "thread/status/changed": StatusChanged,
+    "turn/started": TurnChanged,
+    "turn/completed": TurnChanged,
+    "item/started": ItemChanged,
+    "item/completed": ItemChanged,
+    "error": Trouble,
+    "serverRequest/resolved": RequestResolved,
+    "thread/tokenUsage/updated": TokensUpdated,
+}
+
+SERVER_REQUESTS: dict[str, type[Wire]] = {
+    "item/commandExecution/requestApproval": ApprovalAsked,
+    "item/fileChange/requestApproval": ApprovalAsked,
+    "item/tool/requestUserInput": InputAsked,
+}
