@@ -4,6 +4,7 @@ Owns the checks. Does not own mending: it changes nothing, starts no run and ask
 Invariant: every check says what was looked at, how long it took, and the way out when it fails.
 """
 
+import contextlib
 import os
 import shutil
 import socket
@@ -18,7 +19,8 @@ from armarius.clock import Clock
 from armarius.codex.binary import OLDEST, ask_version, locate
 from armarius.codex.home import read_owner
 from armarius.errors import ArmariusError
-from armarius.rollouts.discovery import find_rollouts
+from armarius.sessions.folders import Place, sweep
+from armarius.sessions.index import SessionIndex, default_places
 from armarius.settings import Settings
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
@@ -114,16 +116,29 @@ def _keys(settings: Settings) -> tuple[Verdict, str, str]:
 
 
 def _sessions(settings: Settings) -> tuple[Verdict, str, str]:
-    files = find_rollouts(settings.codex_home)
-    size = sum(file.size for file in files) / 1_000_000
-    packed = sum(file.is_compressed for file in files)
-    closed = sum(not os.access(file.path, os.R_OK) for file in files)
-    found = f"{len(files)} session files, {size:,.1f} MB, under {settings.codex_home}"
+    places = default_places(settings)
+    seen = [(place, sweep(place)) for place in places]
+    files = [(place.path / file.path, file.size) for place, looked in seen for file in looked.files.values()]
+    size = sum(size for _, size in files) / 1_000_000
+    found = f"{len(files)} session files, {size:,.1f} MB, under {', '.join(str(place.path) for place in places)}"
+    closed = sum(not os.access(path, os.R_OK) for path, _ in files) + sum(len(looked.closed) for _, looked in seen)
+    skipped = _skipped(settings, places)
     if closed:
-        return "warn", f"{found}; {closed} cannot be opened", "mend their owner and mode"
-    if packed:
-        return "warn", f"{found}; {packed} compressed", "compressed ones are listed and not read; unpack with `zstd -d`"
+        return "warn", f"{found}; {closed} cannot be opened{skipped}", "mend their owner and mode"
+    if skipped:
+        return "warn", found + skipped, "nothing else is hidden by them; `armarius sessions show` names their places"
     return "ok", found, ""
+
+
+def _skipped(settings: Settings, places: list[Place]) -> str:
+    """What the last sync met in the files and could not use."""
+    index = SessionIndex.existing(settings.session_index)
+    if index is None:
+        return ""
+    with contextlib.closing(index):
+        trouble = index.trouble(places)
+    said = f"; {trouble.bad_lines} bad lines in {trouble.with_bad_lines} files skipped" if trouble.bad_lines else ""
+    return said + (f"; {trouble.unknown} records of kinds that are not known" if trouble.unknown else "")
 
 
 def _state(settings: Settings) -> tuple[Verdict, str, str]:

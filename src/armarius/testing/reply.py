@@ -5,13 +5,13 @@ wire (`events.py`) or choosing them (`model.py`).
 Invariant: a reply is complete in itself; nothing of it depends on the connection that carries it.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from armarius.testing.faults import Fault
 
-__all__ = ["Patch", "Reply", "Say", "Shell", "Step", "Think"]
+__all__ = ["Call", "Patch", "Reply", "Say", "Shell", "Step", "Think"]
 
 
 class Say(msgspec.Struct, frozen=True):
@@ -28,9 +28,13 @@ class Think(msgspec.Struct, frozen=True):
 
 
 class Shell(msgspec.Struct, frozen=True):
-    """A real call of Codex's shell tool, in the shape the request offers."""
+    """A real call of Codex's shell tool, in the shape the request offers.
+
+    `ask` are the words with which it asks to be run outside the sandbox.
+    """
 
     command: str
+    ask: str | None = None
 
 
 class Patch(msgspec.Struct, frozen=True):
@@ -39,7 +43,15 @@ class Patch(msgspec.Struct, frozen=True):
     text: str
 
 
-Step: TypeAlias = Say | Think | Shell | Patch
+class Call(msgspec.Struct, frozen=True):
+    """A call of any function that Codex offers, by its name; `arguments` is a JSON object."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    namespace: str | None = None
+
+
+Step: TypeAlias = Say | Think | Shell | Patch | Call
 
 
 class Reply(msgspec.Struct, frozen=True):

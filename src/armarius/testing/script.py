@@ -7,12 +7,14 @@ retries, resumes and a restarted server.
     {"say": "text"}                       a message that ends the turn
     {"say": "text", "phase": "commentary"} a message; the response goes on with the next step
     {"sh": "command"}                     a call of the shell tool
+    {"sh": "command", "ask": "May I?"}    the same, which asks to be run outside the sandbox
+    {"call": {"name": …, "arguments": {…}, "namespace": …}}   a call of any function
     {"patch": "*** Begin Patch …"}        a call of apply_patch
     {"reason": "text"}                    reasoning; the response goes on with the next step
     {"fault": "429"}                      this response goes wrong (spelling: `faults.py`)
     {"wait": 0.5}, {"wait": "/fifo"}      before this response: seconds, or until the FIFO's writer
 
-One response ends with the next `say`, `sh` or `patch`; a script that is used up says `Done.`
+One response ends with the next `say`, `sh`, `call` or `patch`; a script that is used up says `Done.`
 """
 
 import json
@@ -24,7 +26,7 @@ import msgspec
 from armarius.errors import DataError
 from armarius.testing.conversation import Conversation
 from armarius.testing.faults import parse_fault
-from armarius.testing.reply import Patch, Reply, Say, Shell, Step, Think
+from armarius.testing.reply import Call, Patch, Reply, Say, Shell, Step, Think
 
 __all__ = ["is_scripted", "scripted_reply"]
 
@@ -35,6 +37,8 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     say: str | None = None
     phase: str | None = None
     sh: str | None = None
+    ask: str | None = None
+    call: Call | None = None
     patch: str | None = None
     reason: str | None = None
     fault: str | None = None
@@ -92,7 +96,9 @@ def _step(line: _Line) -> Step:
         case _Line(say=str(text)):
             return Say(text, line.phase or "final_answer")
         case _Line(sh=str(command)):
-            return Shell(command)
+            return Shell(command, line.ask)
+        case _Line(call=Call() as call):
+            return call
         case _Line(patch=str(text)):
             return Patch(text)
         case _Line(reason=str(text)):

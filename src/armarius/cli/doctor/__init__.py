@@ -1,21 +1,30 @@
-"""`armarius doctor`: what is missing, and how to get it."""
+"""`armarius doctor`: what is missing, and how to get it; one file for each closer look."""
 
 import click
 
 from armarius import settings as configuration
+from armarius.cli.group import LazyGroup
 from armarius.cli.output import print_json, print_table
 from armarius.clock import SystemClock
 from armarius.doctor import diagnose
 from armarius.errors import HostError
 
+COMMANDS = {
+    "sessions": "What the sessions take up, and what was left behind.",
+}
 
-@click.command()
+
+@click.group(cls=LazyGroup, package="armarius.cli.doctor", commands=COMMANDS, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(*, as_json: bool) -> int:
+@click.pass_context
+def command(context: click.Context, *, as_json: bool) -> int | None:
     """Say what is missing and how to get it; change nothing.
 
-    The exit code is 4 when something is missing that a run needs.
+    Without a command it looks at the machine. The exit code is 4 when something is missing that a
+    run needs.
     """
+    if context.invoked_subcommand is not None:
+        return None
     diagnosis = diagnose(configuration.load(), SystemClock())
     if as_json:
         print_json(diagnosis)
