@@ -271,6 +271,36 @@ def test_a_file_that_is_replaced_is_read_anew(tmp_path: Path, other: list[bytes]
     assert reader.thread() == read_rollout(path)
 
 
+def test_a_file_that_loses_the_end_of_a_long_last_line_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    path.write_bytes(b"\n".join([META, START, said("x" * 10_000), b""]))
+    reader = RolloutReader(path)
+    reader.advance()
+
+    os.truncate(path, path.stat().st_size - 100)
+
+    assert reader.advance()
+    assert (reader.restarts, texts(reader.thread())) == (1, [])
+
+
+def test_a_file_of_which_another_differs_only_in_the_middle_is_read_anew(tmp_path: Path) -> None:
+    path, other = tmp_path / NAME, tmp_path / "other"
+    path.write_bytes(b"\n".join([META, START, said("a", "m1"), END, b""]))
+    reader = RolloutReader(path)
+    reader.advance()
+
+    other.write_bytes(b"\n".join([META, START, said("b", "m1"), END, b""]))
+    other.rename(path)
+
+    assert reader.advance()
+    assert (reader.restarts, texts(reader.thread())) == (1, ["b"])
+
+
+def test_a_name_that_no_file_system_takes_is_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_rollout(tmp_path / "no\0such.jsonl")
+
+
 def test_a_file_that_is_only_touched_is_not_read_again(tmp_path: Path) -> None:
     path = tmp_path / NAME
     path.write_bytes(b"\n".join([META, START, said("a"), b"half a li"]))

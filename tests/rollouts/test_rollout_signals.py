@@ -93,7 +93,10 @@ HOUR = 3_600_000_000
             id="the later of two",
         ),
         pytest.param(
-            {"primary": {**FULL, "used_percent": 42.5}, "secondary": FULL}, LIMIT, HOUR, id="not one that is open"
+            {"primary": {**FULL, "used_percent": 42.5, "resets_at": 1 << 31}, "secondary": FULL},
+            LIMIT,
+            HOUR,
+            id="not one that is open",
         ),
         pytest.param({"primary": {"used_percent": 100, "resets_in_seconds": 60}}, LIMIT, 60_000_000, id="in 60 s"),
         pytest.param({"primary": {**FULL, "resets_at": None}}, LIMIT, None, id="nothing said"),

@@ -6,6 +6,7 @@ Invariant: bytes come out as they were before compression, and offsets count tho
 whatever the file claims; damage is an OSError in the place where it shows, after all bytes before it.
 """
 
+import errno
 import io
 import os
 from pathlib import Path
@@ -53,9 +54,9 @@ def open_rollout(path: Path) -> ByteStream:
     """A session file, whichever form of it is there; OSError when none can be opened."""
     try:
         form = present(path)
+        return Unpacked(form) if form.suffix == COMPRESSED else form.open("rb", buffering=0)
     except ValueError as error:  # a name that no file system takes
-        raise FileNotFoundError(str(error)) from error
-    return Unpacked(form) if form.suffix == COMPRESSED else form.open("rb", buffering=0)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
 
 
 class Unpacked:

@@ -115,8 +115,6 @@ def _hit(entry: Entry, row: tuple[Any, ...], words: list[str]) -> Hit:
 
 def _snippet(entry: Entry, byte: int, size: int, words: list[str]) -> tuple[Source, str]:
     """The words with what stands around them, read from the file now."""
-    if entry.gone_at_us is not None:
-        return "gone", ""
     try:
         line = _line(entry.path, byte, size)
     except FileNotFoundError:
