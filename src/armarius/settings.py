@@ -77,6 +77,25 @@ class Settings(msgspec.Struct, frozen=True):
         return self.home / "ledger.sqlite"
 
     @property
+    def session_index(self) -> Path:
+        return self.home / "sessions.sqlite"
+
+    @property
+    def hook_events(self) -> Path:
+        """Where our hooks in Codex say what happens."""
+        return self.home / "hooks" / "events.jsonl"
+
+    @property
+    def databases(self) -> Path | None:
+        """Where the user's Codex keeps its databases, if not in its home."""
+        elsewhere = self.environ.get("CODEX_SQLITE_HOME")
+        return Path(elsewhere) if elsewhere else None
+
+    @property
+    def claude_home(self) -> Path:
+        return Path(self.environ.get("CLAUDE_CONFIG_DIR") or self.user_home / ".claude").absolute()
+
+    @property
     def runs(self) -> Path:
         return self.home / "runs"
 

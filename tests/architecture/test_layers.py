@@ -71,10 +71,11 @@ OWNERS = (
     ),
 )
 
-STANDARD_LIBRARY_ONLY = ("codex/guard.py",)
-"""Runs as `python -I -S`, where nothing else can be imported."""
+STANDARD_LIBRARY_ONLY = ("codex/guard.py", "codex/hook_program.py")
+"""They run as `python -I -S`, where nothing else can be imported."""
 
 IN_FUNCTIONS = {
+    ("codex/daemon.py", "armarius.codex.unix_websocket"): "40 ms and 13 MB that only a living daemon is worth",
     ("errors.py", "difflib"): "3 ms that only the way to an error should pay",
     ("evolve/judge.py", "re2"): "only judges with a pattern load the engine",
     ("skills/document.py", "difflib"): "only showing a proposal needs it",

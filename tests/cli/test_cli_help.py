@@ -24,11 +24,17 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
 EVERY = dict(commands(cli))
 
 
+def does_something(command: click.Command) -> bool:
+    """Whether it is more than a name for other commands."""
+    return not isinstance(command, click.Group) or command.invoke_without_command
+
+
 def test_there_are_as_many_commands_as_we_mean_to_have() -> None:
-    named = sorted(" ".join(path) for path, command in EVERY.items() if not isinstance(command, click.Group))
+    named = sorted(" ".join(path) for path, command in EVERY.items() if does_something(command))
     assert named == [
-        *("demo", "doctor", "run", "runs list", "runs show", "schema", "sessions list", "sessions show"),
-        *("sleep adopt", "sleep rollback", "sleep run", "sleep status"),
+        *("demo", "doctor", "doctor sessions", "install hooks", "run", "runs list", "runs show", "schema"),
+        *("sessions export", "sessions list", "sessions show", "sessions stats", "sessions tail"),
+        *("sleep adopt", "sleep rollback", "sleep run", "sleep status", "uninstall hooks"),
     ]
 
 
@@ -57,7 +63,7 @@ def test_the_version_is_the_package_s(terminal: Terminal) -> None:
     assert (done.code, done.out, done.err) == (0, f"armarius {version('armarius')}\n", "")
 
 
-@pytest.mark.parametrize("path", [path for path, command in EVERY.items() if isinstance(command, click.Group)])
+@pytest.mark.parametrize("path", [path for path, command in EVERY.items() if not does_something(command)])
 def test_a_group_alone_shows_its_help_and_is_a_usage_error(terminal: Terminal, path: tuple[str, ...]) -> None:
     done = terminal.type(*path)
     assert (done.code, done.out) == (2, "")

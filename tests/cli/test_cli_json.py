@@ -14,15 +14,24 @@ from support.terminal import Terminal
 ANSWERS = {
     "demo": {"demo"},
     "doctor": {"doctor"},
+    "doctor sessions": {"doctor_sessions"},
+    "install hooks": {"hooks"},
     "run": {"run"},
     "runs list": {"runs"},
     "runs show": {"run_record"},
+    "sessions export": {"export"},
     "sessions list": {"sessions"},
-    "sessions show": {"session"},
+    "sessions search": {"search"},
+    "sessions show": {"brief", "session"},
+    "sessions stats": {"stats"},
+    "sessions sync": {"sync"},
+    "sessions tail": {"item"},
     "sleep adopt": {"change"},
     "sleep rollback": {"change"},
     "sleep run": {"night", "rehearsal"},
     "sleep status": {"sleep_status"},
+    "uninstall hooks": {"hooks"},
+    "watch": {"signal"},
 }
 """Every command with --json. Those that need more than an empty machine are held against their
 schemas where they are told as transcripts: run, sessions, sleep and demo."""
@@ -35,7 +44,10 @@ def json_commands() -> set[str]:
     for name in cli.list_commands(click.Context(cli)):
         command = cli.get_command(click.Context(cli), name)
         assert command
-        inner = command.commands if isinstance(command, click.Group) else {"": command}
+        inner = {"": command}
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            inner |= {sub: command.get_command(context, sub) or command for sub in command.list_commands(context)}
         found |= {f"{name} {sub}".strip() for sub, one in inner.items() if any("--json" in o.opts for o in one.params)}
     return found
 
@@ -53,7 +65,7 @@ def test_every_answer_has_a_schema_and_every_schema_is_one(terminal: Terminal) -
         jsonschema_rs.validator_for(schema, offline=True)
 
 
-@pytest.mark.parametrize("typed", ["doctor", "runs list", "sessions list", "sleep status"])
+@pytest.mark.parametrize("typed", ["doctor", "runs list", "sessions list", "sessions stats", "sleep status"])
 def test_an_empty_machine_has_answers_too(terminal: Terminal, check: Callable[[Any], None], typed: str) -> None:
     done = terminal.type(*typed.split(), "--json")
     assert (done.code, done.err, done.out.count("\n")) == (0, "", 1)

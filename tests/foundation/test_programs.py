@@ -55,6 +55,14 @@ def test_nothing_is_handed_on_but_what_is_said(tmp_path: Path) -> None:
     assert done.stdout.decode() == f"b {tmp_path} None\n"
 
 
+@pytest.mark.parametrize(("code", "read"), [("sys.stdin.buffer.read()", 3_000_000), ("b''", 0)])
+def test_a_program_gets_its_input_and_need_not_read_it(code: str, read: int, tmp_path: Path) -> None:
+    done = programs.run(
+        [sys.executable, "-c", f"import sys; print(len({code}))"], cwd=tmp_path, environ={}, data=b"x" * 3_000_000
+    )
+    assert done == programs.Finished(0, f"{read}\n".encode(), b"")
+
+
 @pytest.mark.parametrize("argv", [["/no/such/program"], ["a\0b"]])
 def test_a_program_that_is_not_there_is_an_error_with_its_name(argv: list[str], tmp_path: Path) -> None:
     with pytest.raises(HostError, match="cannot start"):

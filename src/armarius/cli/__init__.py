@@ -21,9 +21,12 @@ COMMANDS = {
     "run": "Do one piece of work with Codex and say what came of it.",
     "runs": "What was run, and how it ended.",
     "sessions": "What happened in every Codex session on this machine.",
+    "watch": "Say what needs a person, and nothing else.",
     "sleep": "Let skills get better overnight, behind a held-out gate.",
     "demo": "See the whole loop on real Codex, without an account.",
     "doctor": "Say what is missing and how to get it; change nothing.",
+    "install": "Put parts of Armarius into other programs.",
+    "uninstall": "Take them out again.",
     "schema": "Print the JSON Schema of an answer or a file.",
 }
 

@@ -13,7 +13,7 @@ import msgspec
 
 from armarius.errors import ArmariusError
 
-__all__ = ["clean", "print_error", "print_json", "print_table", "say"]
+__all__ = ["as_json_text", "clean", "print_error", "print_json", "print_table", "say"]
 
 _KEPT = "\n\t"
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
@@ -34,10 +34,14 @@ def say(text: str, *, err: bool = False) -> None:
     click.echo(clean(text), err=err)
 
 
+def as_json_text(value: Any) -> str:
+    """One JSON object that a terminal can show."""
+    return msgspec.json.encode(value).decode().translate(_ESCAPED)
+
+
 def print_json(value: Any) -> None:
     """One JSON object on standard output; a Struct brings its own `schema`."""
-    text = msgspec.json.encode(value).decode().translate(_ESCAPED)
-    sys.stdout.buffer.write(text.encode() + b"\n")
+    sys.stdout.buffer.write(as_json_text(value).encode() + b"\n")
     sys.stdout.buffer.flush()
 
 

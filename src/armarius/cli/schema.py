@@ -7,7 +7,7 @@ import msgspec
 
 from armarius.cli.output import print_json, say
 from armarius.cli.runs import RunList, RunRecord
-from armarius.cli.sessions.show import Shown
+from armarius.cli.sessions.search import Found
 from armarius.cli.sleep import SleepStatus
 from armarius.codex.process import Exit
 from armarius.demo.flight import FlightReport
@@ -19,8 +19,17 @@ from armarius.evolve.rehearsal import Rehearsal
 from armarius.evolve.report import NightReport
 from armarius.evolve.staging import Change
 from armarius.evolve.tasks import TaskFile
-from armarius.sessions.overview import Listing
+from armarius.install.hooks import HooksReport
+from armarius.sessions.brief import Brief
+from armarius.sessions.export import Exported
+from armarius.sessions.follow import News
+from armarius.sessions.health import Health
+from armarius.sessions.listing import Listing
+from armarius.sessions.shown import Shown
+from armarius.sessions.stats import Stats
+from armarius.sessions.sync import Synced
 from armarius.thread import Thread
+from armarius.watch.signals import Signal
 
 
 class _Error(msgspec.Struct, frozen=True, tag_field="schema", tag="armarius.error.v1"):
@@ -32,19 +41,28 @@ class _Error(msgspec.Struct, frozen=True, tag_field="schema", tag="armarius.erro
 
 
 SHAPES = {
+    "brief": Brief,
+    "export": Exported,
+    "item": News,
     "change": Change,
     "demo": FlightReport,
     "doctor": Diagnosis,
+    "doctor_sessions": Health,
     "error": _Error,
     "exit": Exit,
+    "hooks": HooksReport,
     "night": NightReport,
     "rehearsal": Rehearsal,
     "run": RunResult,
     "run_record": RunRecord,
     "runs": RunList,
+    "search": Found,
     "session": Shown,
     "sessions": Listing,
+    "signal": Signal,
     "sleep_status": SleepStatus,
+    "stats": Stats,
+    "sync": Synced,
     "tasks": TaskFile,
     "thread": Thread,
 }

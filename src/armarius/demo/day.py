@@ -36,7 +36,7 @@ def read_day(codex_home: Path, tasks: Sequence[Task]) -> Day:
     """
     by_text = {fold_task(task.task): task for task in tasks}
     trials = dict[str, Trial]()
-    threads = [read_rollout(file.path) for file in find_rollouts(codex_home) if not file.is_compressed]
+    threads = [read_rollout(file.path) for file in find_rollouts(codex_home)]
     turns = [turn for thread in threads for turn in thread.turns]
     for thread in threads:
         for turn in thread.turns:

@@ -4,12 +4,15 @@ Owns putting together what stands in the file and what the thread is doing. Does
 Invariant: a glance reads the end of the file and no more of it.
 """
 
+from collections.abc import Callable
+from pathlib import Path
+
 import msgspec
 
 from armarius.clock import Clock
 from armarius.sessions.brief import Brief, brief_of, shows_enough
 from armarius.sessions.names import Named
-from armarius.sessions.observe import observe
+from armarius.sessions.observe import Observations
 from armarius.sessions.reading import read_session, reader_at_end
 from armarius.sessions.state import Seen, Standing, standing_of
 from armarius.sessions.summarise import summary_of
@@ -28,24 +31,34 @@ class Shown(msgspec.Struct, frozen=True):
     schema: str = "armarius.session.v1"
 
 
-def show(named: Named, clock: Clock) -> Shown:
+Look = Callable[[Path], Observations]
+"""Looks at a CODEX_HOME."""
+
+
+def show(named: Named, clock: Clock, look: Look) -> Shown:
     """All that is known of a session; OSError when its file cannot be opened."""
+    seen = _seen(named, look)
     thread = read_session(named)
-    standing, _ = _standing(named, thread, clock)
+    standing, _ = _standing(named, thread, seen, clock)
     return Shown(thread.id, named.name, standing, thread)
 
 
-def glance(named: Named, clock: Clock) -> Brief:
+def glance(named: Named, clock: Clock, look: Look) -> Brief:
     """What a session is for and what was said last; OSError when its file cannot be opened."""
+    seen = _seen(named, look)
     thread = reader_at_end(named.path, shows_enough).thread()
-    standing, goal = _standing(named, thread, clock)
+    standing, goal = _standing(named, thread, seen, clock)
     return brief_of(thread, standing, goal, clock.now_us())
 
 
-def _standing(named: Named, thread: Thread, clock: Clock) -> tuple[Standing, Goal | None]:
+def _seen(named: Named, look: Look) -> Observations | None:
+    """What can be seen besides the file, looked at before it is read; None where there is nobody to ask."""
+    return look(named.place.path) if named.place is not None and named.place.kind == "codex" else None
+
+
+def _standing(named: Named, thread: Thread, seen: Observations | None, clock: Clock) -> tuple[Standing, Goal | None]:
     summary, now_us = summary_of(thread), clock.now_us()
-    if named.place is None or named.place.kind != "codex":  # nobody to ask: what the file says is all
+    if seen is None:  # what the file says is all
         changed_us = named.path.stat().st_mtime_ns // 1_000
         return standing_of(summary, Seen(at_us=now_us, changed_us=changed_us), now_us), None
-    seen = observe(named.place.path, clock)
     return standing_of(summary, seen.of(thread.id, str(named.path)), now_us), seen.goals.get(thread.id)

@@ -19,7 +19,7 @@ from armarius.files import private_folder
 from armarius.store.database import PATIENCE_MS, Database, Outcome, Row, Value
 from armarius.store.queries import Query
 
-__all__ = ["SqliteDatabase"]
+__all__ = ["SqliteDatabase", "create_empty"]
 
 # In WAL mode `synchronous = NORMAL` may lose the last commits in a power cut. A claim that is
 # forgotten is started twice and a paid run that is forgotten is paid twice, so every commit reaches
@@ -37,7 +37,7 @@ class SqliteDatabase(Database):
         self._failed = False
         with self._boundary():
             if not path.exists():
-                _create(path)
+                create_empty(path)
             # Any: the types that apsw ships name a class that Python 3.11 lacks.
             self._connection: Any = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
             self._connection.set_busy_timeout(patience_ms)
@@ -133,7 +133,7 @@ class SqliteDatabase(Database):
                 return None
 
 
-def _create(path: Path) -> None:
+def create_empty(path: Path) -> None:
     """Put an empty database in WAL mode at `path`, unless another process is faster.
 
     It is made under another name and linked into place, because switching a file to WAL that

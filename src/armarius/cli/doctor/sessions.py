@@ -30,8 +30,7 @@ def command(*, codex_homes: tuple[Path, ...], as_json: bool) -> int:
     """
     settings = configuration.load()
     homes = tuple(home.absolute() for home in codex_homes) or (settings.codex_home,)
-    elsewhere = None if codex_homes else settings.environ.get("CODEX_SQLITE_HOME")
-    health = examine(homes, SystemClock(), databases=Path(elsewhere) if elsewhere else None)
+    health = examine(homes, SystemClock(), databases=None if codex_homes else settings.databases)
     if as_json:
         print_json(health)
     else:

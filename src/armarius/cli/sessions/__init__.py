@@ -5,8 +5,13 @@ import click
 from armarius.cli.group import LazyGroup
 
 COMMANDS = {
+    "sync": "Read what is new in the session files.",
+    "search": "Find words in what was said and run.",
     "list": "List sessions, those that need a person first.",
     "show": "Show one session.",
+    "tail": "Print the last things that happened in a session, and the next.",
+    "export": "Write one session as one file, with secrets replaced.",
+    "stats": "Sum up turns, tokens, cost, success and waiting.",
 }
 
 
