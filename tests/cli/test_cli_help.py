@@ -33,8 +33,8 @@ def test_there_are_as_many_commands_as_we_mean_to_have() -> None:
     named = sorted(" ".join(path) for path, command in EVERY.items() if does_something(command))
     assert named == [
         *("demo", "doctor", "doctor sessions", "install hooks", "run", "runs list", "runs show", "schema"),
-        *("sessions export", "sessions list", "sessions show", "sessions stats", "sessions tail"),
-        *("sleep adopt", "sleep rollback", "sleep run", "sleep status", "uninstall hooks"),
+        *("sessions export", "sessions list", "sessions search", "sessions show", "sessions stats", "sessions sync"),
+        *("sessions tail", "sleep adopt", "sleep rollback", "sleep run", "sleep status", "uninstall hooks", "watch"),
     ]
 
 

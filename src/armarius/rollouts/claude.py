@@ -21,6 +21,7 @@ from armarius.rollouts.claude_records import Line as Record
 from armarius.rollouts.claude_records import Stranger, decode
 from armarius.rollouts.opening import ByteStream
 from armarius.rollouts.reader import Line, end_lines, read_lines
+from armarius.rollouts.salvage import UNREADABLE, salvaged
 from armarius.thread import Thread
 
 __all__ = [
@@ -34,7 +35,6 @@ __all__ = [
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HELPER = re.compile(r"agent-[\w-]+")
 _PLACES = ("projects/*/*.jsonl", "projects/*/*/subagents/agent-*.jsonl", "projects/*/*/subagents/*/*/agent-*.jsonl")
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _HEAD: Final = 4 << 10
 _SIGNS = re.compile(rb'"(?:leafUuid|messageId|parentUuid|sessionId)":')
 
@@ -175,26 +175,17 @@ class TranscriptReader:
             if not line.data.isascii():
                 line.data.decode()
             record = decode(line.data)
-        except _UNREADABLE:
+        except UNREADABLE:
             self._salvage(line)
         else:
             self._fold_of(record).add(record, line.number, line.byte)
 
     def _salvage(self, line: Line) -> None:
-        """Read a line as what it may have been: several records, one of them torn, wrong bytes within."""
-        byte = line.byte
-        for piece in _START.split(line.data):
-            clean = piece.decode(errors="replace").encode()
-            if clean != piece:
-                self._own.reject(line.number, byte, "invalid UTF-8: replaced")
-            try:
-                record = decode(clean)
-            except _UNREADABLE as error:
-                if piece.strip():
-                    self._own.reject(line.number, byte, str(error))
-            else:
-                self._fold_of(record).add(record, line.number, byte)
-            byte += len(piece)
+        for piece in salvaged(line.data, _START, decode):
+            for problem in piece.problems:
+                self._own.reject(line.number, line.byte + piece.at, problem)
+            if piece.record is not None:
+                self._fold_of(piece.record).add(piece.record, line.number, line.byte + piece.at)
 
     def _fold_of(self, record: Record | Stranger) -> TranscriptFold:
         """Whose record it is: in a session's file, sub-agents go by their id, or by where their chain began."""

@@ -23,10 +23,12 @@ from armarius.rollouts.discovery import thread_id_of
 from armarius.rollouts.fold import ThreadFold
 from armarius.rollouts.opening import ByteStream, Unpacked, open_rollout
 from armarius.rollouts.records import Stranger, decode
+from armarius.rollouts.salvage import UNREADABLE, salvaged
 from armarius.thread import Thread
 
 __all__ = [
     "LONGEST_LINE",
+    "RECORD_START",
     "Line",
     "RolloutReader",
     "end_lines",
@@ -37,10 +39,9 @@ __all__ = [
 LONGEST_LINE: Final = 8 << 20
 _CHUNK: Final = 1 << 20
 _HEAD: Final = 4 << 10
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-# Every record begins so, and no string inside one can: there the quotes are escaped.
-_START = re.compile(rb'(?=\{"timestamp":")')
+RECORD_START: Final = re.compile(rb'(?=\{"timestamp":")')
+"""Every record begins so, and no string inside one can: there the quotes are escaped."""
 _ENVELOPE = re.compile(
     rb'\{"timestamp":"(?P<at>[^"\\]*)",(?:"ordinal":\d+,)?"type":"(?P<type>\w*)"'
     rb'(?:,"payload":\{"type":"(?P<kind>\w*)")?'
@@ -148,26 +149,17 @@ class RolloutReader:
             record = decode(line.data)
             if isinstance(record, Stranger):
                 record = older(record, line.data)
-        except _UNREADABLE:
+        except UNREADABLE:
             self._salvage(line)
         else:
             self._fold.add(record, line.number, line.byte)
 
     def _salvage(self, line: "Line") -> None:
-        """Read a line as what it may have been: several records, one of them torn, wrong bytes within."""
-        byte = line.byte
-        for piece in _START.split(line.data):
-            clean = piece.decode(errors="replace").encode()
-            if clean != piece:
-                self._fold.reject(line.number, byte, "invalid UTF-8: replaced")
-            try:
-                record = decode_any(clean)
-            except _UNREADABLE as error:
-                if piece.strip():
-                    self._fold.reject(line.number, byte, str(error))
-            else:
-                self._fold.add(record, line.number, byte)
-            byte += len(piece)
+        for piece in salvaged(line.data, RECORD_START, decode_any):
+            for problem in piece.problems:
+                self._fold.reject(line.number, line.byte + piece.at, problem)
+            if piece.record is not None:
+                self._fold.add(piece.record, line.number, line.byte + piece.at)
 
     def _skip(self, line: "Line") -> None:
         reason = f"line of {line.size} bytes: payload skipped"

@@ -20,9 +20,11 @@ from armarius.rollouts.discovery import thread_id_of
 from armarius.rollouts.opening import open_rollout
 from armarius.rollouts.paginated import script_of
 from armarius.rollouts.parts import text_of
+from armarius.rollouts.reader import RECORD_START
 from armarius.rollouts.records import EventLine, ItemCompleted, Record, ResponseLine, SessionMeta
+from armarius.rollouts.salvage import UNREADABLE, salvaged
 from armarius.sessions.kept import action_in, at_us, words_of
-from armarius.sessions.slim import NO_WORDS, UNREADABLE, Spending, are_records, spending_in, total_in, words_of_item
+from armarius.sessions.slim import NO_WORDS, Spending, are_records, spending_in, total_in, words_of_item
 from armarius.sessions.summary import Summary, Text
 from armarius.sessions.summing import summary_of
 from armarius.sessions.tally import Place, Tally, TurnCount
@@ -31,7 +33,6 @@ from armarius.thread import Command
 
 __all__ = ["Scan"]
 
-_RECORD = re.compile(rb'(?=\{"timestamp":")')
 _AT = len(b'{"timestamp":"2026-11-20T12:21:12.958Z"')
 
 _USER_ITEM = len('UserMessage","id":"')
@@ -365,17 +366,10 @@ class Scan:
             self._add(record, line, byte)
 
     def _salvage(self, line: bytes, byte: int) -> None:
-        """Read a line as what it may have been: several records, one of them torn, wrong bytes within."""
-        for piece in _RECORD.split(line):
-            clean = piece.decode(errors="replace").encode()
-            self._tally.bad_lines += clean != piece
-            try:
-                record = decode_any(clean)
-            except UNREADABLE:
-                self._tally.bad_lines += bool(piece.strip())
-            else:
-                self._add(record, clean, byte)
-            byte += len(piece)
+        for piece in salvaged(line, RECORD_START, decode_any):
+            self._tally.bad_lines += len(piece.problems)
+            if piece.record is not None:
+                self._add(piece.record, piece.data, byte + piece.at)
 
     def _add(self, record: Record, line: bytes, byte: int) -> None:
         place = Place(byte, record.timestamp, record.ordinal)

@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from armarius.rollouts.bare import decode_any
 from armarius.rollouts.parts import Content
+from armarius.rollouts.salvage import UNREADABLE
 from armarius.rollouts.usage import TokenUsage
 
 __all__ = [
     "NO_WORDS",
-    "UNREADABLE",
     "Spending",
     "Total",
     "TotalEvent",
@@ -23,8 +23,6 @@ __all__ = [
     "total_in",
     "words_of_item",
 ]
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Words(Struct):
