@@ -222,7 +222,7 @@ class Scan:
             self._any(data, begin, where, end)
             return
         item_id = data[start:stop].decode(errors="replace")
-        if not self._is_told("command", item_id, turn):
+        if self._texts is not None and not self._is_told("command", item_id, turn):
             self._keep("command", script_of(item.command), data, begin, end)
         self._tally.ran(item_id, turn, None if code[1] is None else int(code[1]))
 
@@ -232,23 +232,24 @@ class Scan:
             self._texts.append(Text(who, self.offset + begin, end - begin, text, at_us(timestamp_in(data, begin))))
 
     def _is_told(self, kind: str, item_id: str, turn: TurnCount | None) -> bool:
-        """Whether the words of an item were kept before: those of a command when it was called or answered."""
+        """Whether the words of an item are kept: those of a command stand where it was called, if they do."""
         if kind != "command":
             return turn is not None and item_id != "" and item_id.encode() in turn.said
-        if (call := self._tally.calls.get(item_id)) is not None:
-            return call.is_told
+        if item_id in self._tally.calls:
+            return self._tell(item_id)
         turn = self._tally.caller_of(item_id) or turn
         return turn is not None and item_id in turn.codes
 
-    def _tell(self, call_id: str) -> None:
-        """Keep the words of a call that no item will repeat."""
+    def _tell(self, call_id: str) -> bool:
+        """Keep the words of a call; whether it has any."""
         call = self._tally.calls[call_id]
         if self._texts is not None and not call.is_told:
-            call.is_told = True
             action = action_in(call.line)
             if isinstance(action, Command):
+                call.is_told = True
                 when = at_us(timestamp_in(call.line, 0))
                 self._texts.append(Text("command", call.byte, len(call.line), action.command, when))
+        return call.is_told
 
     def _begin(self, data: bytes, begin: int, where: int, end: int) -> None:
         start = data.rfind(_TURN_ID, where, end) + len(_TURN_ID)

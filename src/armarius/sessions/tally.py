@@ -265,12 +265,11 @@ class Tally(msgspec.Struct):
         """A tool was called; what for is looked at when it matters."""
         turn.is_empty = False
         before = self.calls.get(call_id)
-        is_told = before is not None and before.is_told
-        if before and before.turn_id != turn.id:
-            is_told = False
-            if isinstance(kept.action_in(before.line), Command):
-                self.turns[before.turn_id].codes[call_id] = None
-        self.calls[call_id] = OpenCall(turn.id, line, byte, is_told)
+        if before and before.turn_id == turn.id:  # the line stands there twice
+            return
+        if before and isinstance(kept.action_in(before.line), Command):
+            self.turns[before.turn_id].codes[call_id] = None
+        self.calls[call_id] = OpenCall(turn.id, line, byte)
         self.callers[call_id] = turn.id
 
     def answer(self, call_id: str, line: bytes, place: Place) -> None:
