@@ -94,8 +94,8 @@ RUN = "run hi"
 ROWS = [
     # what was typed is wrong
     ("rnu hi", 2, "no command 'rnu'; did you mean 'run'?"),
-    ("frobnicate", 2, "no command 'frobnicate'; known: demo, doctor, run, runs, schema, sessions, sleep"),
-    ("sessions lits", 2, "No such command 'lits'. Did you mean 'list'?; see `armarius sessions --help`"),
+    ("frobnicate", 2, "no command 'frobnicate'; known: demo, doctor, …"),
+    ("sessions lits", 2, "no command 'lits'; did you mean 'list'?"),
     ("run hi --schemas x", 2, "No such option '--schemas'. Did you mean '--schema'?; see `armarius run --help`"),
     ("run", 2, "Missing argument 'PROMPT'; see `armarius run --help`"),
     ("run a b", 2, "Got unexpected extra argument (b); see `armarius run --help`"),

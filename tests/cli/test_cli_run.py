@@ -253,8 +253,8 @@ def test_runs_and_sessions_agree_with_what_the_run_said(terminal: Terminal, chec
         check(answer)
     assert [run["id"] for run in runs["runs"]] == [result["id"]]
     assert (record["run"], record["result"]) == (runs["runs"][0], result)
-    assert (sessions["total"], sessions["sessions"]) == (1, [shown["session"]])
-    session = shown["session"]
+    [session] = sessions["sessions"]
+    assert (sessions["total"], session["id"], session["state"]) == (1, shown["id"], shown["standing"]["state"])
     spent = [(usage.input, usage.cached_input, usage.output) for usage in model.usage.values()]
     total = {
         name: sum(part)

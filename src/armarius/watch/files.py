@@ -30,7 +30,7 @@ from armarius.watch.signals import Signal
 
 __all__ = ["WatchedFiles"]
 
-_QUERIES = load(Path(__file__).with_name("queries.sql"))
+_QUERIES = load(Path(__file__).with_name("codex_queries.sql"))
 _LIVELY_US = 10_000_000
 _QUIET_US = 500_000
 _ASK_US = 3_000_000
