@@ -266,7 +266,7 @@ def test_runs_and_sessions_agree_with_what_the_run_said(terminal: Terminal, chec
     assert (session["turns"], session["commands"], result["commands"], result["failed_commands"]) == (1, 2, 2, 1)
 
     text = terminal.type("sessions", "show", result["thread_id"][:13]).out
-    assert (terminal.type("sessions", "show", result["rollout"]).out, "$ " in text, "[exit 1]" in text) == (
+    assert (terminal.type("sessions", "show", result["rollout"]).out, "$ " in text, "[exit 1, " in text) == (
         text,
         True,
         True,
