@@ -42,6 +42,7 @@ _RULES = (
     ("refresh-token", _START + r"rt_[A-Za-z0-9._-]{20,}"),
     ("url-password", r"://[^\s:/@\[\]\"']*:[^\s/\[\]\"']+@"),
     ("bearer", _START + r"(?i:bearer)\s+[A-Za-z0-9._~+/=-]{12,}"),
+    ("basic", _START + rf"(?i:authorization){_QUOTE}\s*[:=]\s*{_QUOTE}(?i:basic)\s+[A-Za-z0-9+/=_-]{{8,}}"),
     ("assignment", _START + _ASSIGNMENT),
 )
 

@@ -102,6 +102,8 @@ def test_what_is_called_a_secret_is_one_whatever_it_looks_like(name: str, shape:
         ("Authorization: Bearer abcdef123456", "Authorization: [redacted:bearer]"),
         ("authorization: bearer\tabcdef.123-456", "authorization: [redacted:bearer]"),
         ('{"authorization":"Bearer abcdef123456=="}', '{"authorization":"[redacted:bearer]"}'),
+        ("Authorization: Basic dXNlcjpodW50ZXIy", "[redacted:basic]"),
+        ("a basic understanding-of-everything", "a basic understanding-of-everything"),
         (f"a\n{PEM}\nb", "a\n[redacted:private-key]\nb"),
         (json.dumps(PEM), '"[redacted:private-key]"'),
         (PEM.replace("RSA ", ""), "[redacted:private-key]"),

@@ -118,8 +118,24 @@ def test_a_small_file_that_unpacks_to_a_quarter_of_a_gigabyte_costs_bounded_memo
     finally:
         tracemalloc.stop()
 
-    assert [line.reason for line in thread.bad_lines] == ["the last line has no end"]
+    [bad] = thread.bad_lines
+    assert "far more than any session" in bad.reason
     assert peak < 32 << 20
+
+
+def test_a_small_file_that_unpacks_without_end_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / f"{NAME}.zst"
+    compressor = zstandard.ZstdCompressor().compressobj()
+    with path.open("wb") as file:
+        for _ in range(80):
+            file.write(compressor.compress(bytes(1 << 20)))
+        file.write(compressor.flush())
+
+    data, trouble = content(path)
+
+    assert trouble
+    assert "far more than any session" in trouble
+    assert len(data) < 65 << 20
 
 
 def test_a_file_that_asks_for_too_much_memory_is_refused(tmp_path: Path) -> None:

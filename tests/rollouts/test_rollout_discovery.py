@@ -89,6 +89,14 @@ def test_a_file_that_is_gone_when_it_is_looked_at_is_not_listed(tmp_path: Path) 
     assert find_rollouts(tmp_path) == []
 
 
+def test_a_link_to_itself_is_not_listed_and_hides_nothing(tmp_path: Path) -> None:
+    name = "sessions/2026/11/20/rollout-2026-11-20T12-00-0{}-01a1f8e7-5664-7ec1-aacb-977c3b58dfb6.jsonl"
+    file = put(tmp_path, name.format(1), 1)
+    loop = tmp_path / name.format(2)
+    loop.symlink_to(loop)
+    assert [found.path for found in find_rollouts(tmp_path)] == [file]
+
+
 def test_a_home_without_sessions_has_none(tmp_path: Path) -> None:
     assert find_rollouts(tmp_path) == []
     assert find_rollouts(tmp_path / "missing") == []

@@ -310,6 +310,26 @@ def test_a_damaged_index_says_how_to_mend_it(world: World) -> None:
         index.entries([world.place])
 
 
+@pytest.mark.parametrize("number", ["9" * 400, str(1 << 64), str(-(1 << 63) - 1)])
+@pytest.mark.parametrize(
+    "record",
+    [
+        '"type":"event_msg","payload":{"type":"exec_command_end","call_id":"a","command":["x"],"exit_code":NUMBER}',
+        '"ordinal":NUMBER,"type":"event_msg","payload":{"type":"user_message","message":"hi"}',
+        '"type":"token_usage_record","payload":{"response_id":"a","turn_id":"b","usage":{"input_tokens":NUMBER}}',
+    ],
+    ids=["exit code", "ordinal", "tokens"],
+)
+def test_a_number_that_no_database_holds_is_a_bad_line(world: World, record: str, number: str) -> None:
+    path = world.put(MAIN)
+    world.put(FILES[0], 2)
+    append(path, f'{{"timestamp":"2026-11-20T12:00:00.000Z",{record.replace("NUMBER", number)}}}\n'.encode())
+    assert counts(world.sync()) == (2, 0, 0)
+    with world.opened() as index:
+        [bad] = [entry.summary.bad_lines for entry in index.entries([world.place]) if entry.thread_id == thread_id(1)]
+    assert bad == 1
+
+
 def test_what_fails_while_it_is_written_is_not_passed_over(tmp_path: Path) -> None:
     database = IndexDatabase.open(tmp_path / "index.sqlite", "CREATE TABLE nothing_that_is_written_to (x)", "a test")
     with contextlib.closing(database):

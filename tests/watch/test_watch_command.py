@@ -435,3 +435,17 @@ def test_a_line_for_people_is_one_line_without_control_characters(terminal: Term
     assert done.out.count("\n") == 1
     assert "\x1b" not in done.out
     assert "idle" in done.out
+
+
+def test_what_nobody_could_read_is_said_by_the_next_watch(terminal: Terminal, watch: Any) -> None:
+    session = Session(terminal)
+    cursor = terminal.project / "cursor.json"
+    terminal.type("watch", "--all", "--cursor", str(cursor), "--timeout", "0.1")
+    session.write(*(line for turn in "ab" for line in (started(turn), completed(turn, turn))))
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "armarius", "watch", "--all", "--cursor", str(cursor)]
+    subprocess.run(words, env=terminal.environ, stdout=writer, check=False, timeout=60)
+    os.close(writer)
+    again = watch("--all", "--max-events", 2, "--cursor", cursor)
+    assert [signal["text"] for signal in again.rest()[:2]] == ["a", "b"]

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from armarius.rollouts.drafts import Action
 from armarius.rollouts.paginated import script_of
-from armarius.rollouts.parts import Content, Here, status_of_exit, text_of
+from armarius.rollouts.parts import Content, Here, Number, status_of_exit, text_of
 from armarius.thread import Command, FileChange, ItemStatus, PathChange, ToolCall
 
 __all__ = [
@@ -236,7 +236,7 @@ class _Escalation(Struct):
 
 
 class _Metadata(Struct):
-    exit_code: int
+    exit_code: Number
     duration_seconds: float
 
 

@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from armarius.rollouts.drafts import Action
 from armarius.rollouts.parts import Here, signed
+from armarius.rollouts.usage import TokenNumber
 from armarius.thread import Command, FileChange, ItemStatus, PathChange, ToolCall, Usage
 
 __all__ = ["KNOWN", "SYNTHETIC", "Block", "Line", "Message", "Queued", "Stranger", "answered", "called", "decode"]
@@ -39,10 +40,10 @@ _STOPPED = ("The user doesn't want to proceed with this tool use.", "The user do
 class Tokens(Struct):
     """What one answer of the model cost, in Anthropic's words: the three inputs do not overlap."""
 
-    input_tokens: int | None = 0
-    cache_creation_input_tokens: int | None = 0
-    cache_read_input_tokens: int | None = 0
-    output_tokens: int | None = 0
+    input_tokens: TokenNumber | None = 0
+    cache_creation_input_tokens: TokenNumber | None = 0
+    cache_read_input_tokens: TokenNumber | None = 0
+    output_tokens: TokenNumber | None = 0
 
     @property
     def value(self) -> Usage:

@@ -78,8 +78,8 @@ def _listed(home: Path) -> Iterator[RolloutFile]:
             if name := _NAME.fullmatch(path.name):
                 try:
                     seen = path.stat()
-                except FileNotFoundError:
-                    continue  # archived, compressed or deleted since the folder was listed
+                except OSError:
+                    continue  # archived or deleted since the folder was listed, or a link to nowhere
                 if stat.S_ISREG(seen.st_mode):
                     yield RolloutFile(
                         path,

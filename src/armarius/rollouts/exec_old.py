@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from armarius.rollouts.calls import FunctionCall, FunctionCallOutput, WebSearchCall
 from armarius.rollouts.fold import ThreadFold
 from armarius.rollouts.legacy import ExecCommandEnd, UserMessageEvent
-from armarius.rollouts.parts import Duration, StreamHere
+from armarius.rollouts.parts import Duration, Number, StreamHere
 from armarius.rollouts.permissions import TurnContext
 from armarius.rollouts.records import (
     EventLine,
@@ -68,7 +68,7 @@ class _Begin(Struct):
 
 class _End(Struct):
     call_id: str
-    exit_code: int | None = None
+    exit_code: Number | None = None
     stdout: str = ""
     stderr: str = ""
     aggregated_output: str | None = None
@@ -90,7 +90,7 @@ class _ToolCall(Struct):
 class _Count(TokenUsage, frozen=True):
     """0.20 counts each response for itself; later versions have the shape of a rollout."""
 
-    total_tokens: int | None = None
+    total_tokens: Number | None = None
 
 
 _KIND = msgspec.json.Decoder(_Kind)

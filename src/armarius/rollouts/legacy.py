@@ -11,7 +11,7 @@ from typing import TypeAlias
 from msgspec import Raw, Struct
 
 from armarius.rollouts.paginated import script_of
-from armarius.rollouts.parts import Change, Duration, Here, changes_of, status_of, status_of_exit
+from armarius.rollouts.parts import Change, Duration, Here, Number, changes_of, status_of, status_of_exit
 from armarius.thread import (
     AgentMessage,
     Command,
@@ -59,7 +59,7 @@ class ExecCommandEnd(_Event, tag="exec_command_end", kw_only=True):
     command: list[str] = []
     cwd: str | None = None
     status: str | None = None
-    exit_code: int | None = None
+    exit_code: Number | None = None
     aggregated_output: str | None = None
     duration: Duration | None = None
 

@@ -9,11 +9,12 @@ is None.
 
 import re
 from datetime import datetime, timedelta
+from math import isfinite
 
 import msgspec
 from msgspec import Raw, Struct
 
-__all__ = ["failure_kind", "retry_at_us"]
+__all__ = ["UsageWindow", "UsageWindows", "failure_kind", "retry_at_us", "usage_windows"]
 
 _USAGE_LIMIT = "usage_limit_exceeded"
 _TOO_MANY = "too_many_requests"
@@ -32,10 +33,27 @@ _IN = re.compile(r"\btry again in (?P<parts>(?:\d{1,4} (?:day|hour|minute|second
 _PART = re.compile(r"(\d+) (day|hour|minute|second)", re.ASCII)
 
 
+class UsageWindow(Struct, frozen=True):
+    """How much of one allowance is used up, and when it is whole again."""
+
+    used_percent: float
+    window_minutes: int | None = None
+    resets_at_us: int | None = None
+
+
+class UsageWindows(Struct, frozen=True):
+    """The allowances of a plan as they were at `said_at_us`; Codex calls the short one `primary`."""
+
+    primary: UsageWindow | None = None
+    secondary: UsageWindow | None = None
+    said_at_us: int | None = None
+
+
 class _Window(Struct):
     """One limit. `resets_at` counts seconds since 1970; early versions said how many were left."""
 
     used_percent: float = 0
+    window_minutes: int | None = None
     resets_at: int | None = None
     resets_in_seconds: int | None = None
 
@@ -45,6 +63,10 @@ class _Window(Struct):
         if said_us is not None and self.resets_in_seconds is not None and 0 <= self.resets_in_seconds < _CENTURY_S:
             return said_us + self.resets_in_seconds * _SECOND
         return None
+
+    def shown(self, said_us: int | None) -> UsageWindow:
+        used = self.used_percent if isfinite(self.used_percent) else float(_FULL)
+        return UsageWindow(max(0.0, used), self.window_minutes, self.ends_us(said_us))
 
 
 class _Limits(Struct):
@@ -82,6 +104,21 @@ def failure_kind(info: Raw, message: str) -> str | None:
     if _LIMIT_SENTENCE.match(message):
         return _USAGE_LIMIT
     return _TOO_MANY if _STATUS_429.search(message) else name
+
+
+def usage_windows(limits: Raw, said_us: int | None) -> UsageWindows | None:
+    """What a token count says of the plan's allowances; None where it says nothing."""
+    try:
+        told = _LIMITS.decode(limits) if bytes(limits) else None
+    except (ValueError, RecursionError):
+        return None
+    if told is None or (told.primary is None and told.secondary is None):
+        return None
+    return UsageWindows(
+        primary=told.primary.shown(said_us) if told.primary else None,
+        secondary=told.secondary.shown(said_us) if told.secondary else None,
+        said_at_us=said_us,
+    )
 
 
 def retry_at_us(limits: Raw, message: str, said_us: int | None) -> int | None:

@@ -2,8 +2,9 @@
 
 Owns which of the two forms is read, decompression, and what a damaged compressed file is called. Does
 not own lines or their meaning.
-Invariant: bytes come out as they were before compression, and offsets count those. Memory is bounded
-whatever the file claims; damage is an OSError in the place where it shows, after all bytes before it.
+Invariant: bytes come out as they were before compression, and offsets count those. Memory and time are
+bounded whatever the file claims; damage is an OSError in the place where it shows, after all bytes
+before it, and so is a file of a few bytes that unpacks to far more than any session says.
 """
 
 import errno
@@ -21,6 +22,9 @@ COMPRESSED: Final = ".zst"
 _CHUNK: Final = 64 << 10
 # What every decoder of zstd has to support; Codex compresses with a quarter of it.
 _WINDOW: Final = 8 << 20
+_MOST_UNPACKED: Final = 64 << 20
+_MOST_TIMES: Final = 500
+"""Only what is longer than the one and the other is no session: real ones shrink to a third, a few to a twelfth."""
 _MAGIC: Final = 0xFD2FB528
 _SKIPPABLE: Final = 0x184D2A50
 _MAGIC_SIZE: Final = 4
@@ -77,6 +81,8 @@ class Unpacked:
         if not data and size and not self._packed.frames.are_whole:
             raise _damaged("the compressed file ends in the middle")
         self.at += len(data)
+        if self.at > max(_MOST_UNPACKED, _MOST_TIMES * self._packed.tell()):
+            raise _damaged("the compressed file unpacks to far more than any session says")
         return data
 
     def seek(self, offset: int, /) -> int:

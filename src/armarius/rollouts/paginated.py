@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Raw, Struct
 
-from armarius.rollouts.parts import Change, Content, Duration, Here, changes_of, status_of, text_of
+from armarius.rollouts.parts import Change, Content, Duration, Here, Number, changes_of, status_of, text_of
 from armarius.thread import (
     AgentMessage,
     Command,
@@ -60,7 +60,7 @@ class CommandExecutionItem(_Item, tag="CommandExecution"):
     command: list[str] = []
     cwd: str | None = None
     status: str | None = None
-    exit_code: int | None = None
+    exit_code: Number | None = None
     aggregated_output: str | None = None
     duration: Duration | None = None
 

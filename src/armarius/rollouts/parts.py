@@ -5,10 +5,10 @@ durations, changes of files, words for an outcome. Does not own any record.
 Invariant: nothing here refuses; what cannot be read becomes None, "" or UNKNOWN.
 """
 
-from typing import TypeAlias, TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from armarius.clock import parse_rfc3339
 from armarius.thread import FileSpot, ItemStatus, PathChange, Spot, StreamSpot
@@ -18,6 +18,7 @@ __all__ = [
     "Content",
     "Duration",
     "Here",
+    "Number",
     "StreamHere",
     "at_us",
     "changes_of",
@@ -34,6 +35,10 @@ _STATUS = {
     "inProgress": ItemStatus.IN_PROGRESS,
     "in_progress": ItemStatus.IN_PROGRESS,
 }
+
+
+Number: TypeAlias = Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
+"""A number as programs count: one beyond this is damage, and no database could hold it."""
 
 
 class Here(Struct):
@@ -101,8 +106,8 @@ def text_of(content: Content) -> str:
 class Duration(Struct):
     """A length of time as Rust writes it."""
 
-    secs: int
-    nanos: int
+    secs: Number
+    nanos: Number
 
     @property
     def us(self) -> int:

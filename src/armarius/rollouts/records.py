@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from armarius.rollouts.calls import Call, CustomToolCallOutput, FunctionCallOutput
 from armarius.rollouts.legacy import LegacyEvent
 from armarius.rollouts.paginated import TurnItem
+from armarius.rollouts.parts import Number
 from armarius.rollouts.permissions import TurnContext
 from armarius.rollouts.usage import TokenCount, TokenUsageRecord
 from armarius.thread import Goal
@@ -87,10 +88,10 @@ class GoalValue(Struct):
 
     objective: str = ""
     status: str = ""
-    token_budget: int | None = None
-    tokens_used: int | None = None
-    tokenBudget: int | None = None  # noqa: N815 (Codex's spelling)
-    tokensUsed: int | None = None  # noqa: N815 (Codex's spelling)
+    token_budget: Number | None = None
+    tokens_used: Number | None = None
+    tokenBudget: Number | None = None  # noqa: N815 (Codex's spelling)
+    tokensUsed: Number | None = None  # noqa: N815 (Codex's spelling)
 
     def value(self, at: int | None) -> Goal:
         budget = self.token_budget if self.token_budget is not None else self.tokenBudget
@@ -153,7 +154,7 @@ Response: TypeAlias = MessageResponse | ReasoningResponse | Call | FunctionCallO
 
 class _Line(Struct, tag_field="type"):
     timestamp: str = ""
-    ordinal: int | None = None
+    ordinal: Number | None = None
 
 
 class Git(Struct):
@@ -177,7 +178,7 @@ class SessionMeta(Struct):
     history_mode: str | None = None
     parent_thread_id: str | None = None
     forked_from_id: str | None = None
-    subagent_history_start_ordinal: int | None = None
+    subagent_history_start_ordinal: Number | None = None
     git: Git | None = None
 
 
@@ -243,7 +244,7 @@ Record: TypeAlias = _Known | Stranger
 
 class _Envelope(Struct):
     timestamp: str = ""
-    ordinal: int | None = None
+    ordinal: Number | None = None
     type: str = ""
     payload: Raw = Raw()
 

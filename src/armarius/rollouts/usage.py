@@ -13,21 +13,21 @@ from msgspec import Meta, Raw, Struct
 from armarius.rollouts.parts import Here
 from armarius.thread import ResponseUsage, Usage
 
-__all__ = ["Meter", "TokenCount", "TokenUsageRecord"]
+__all__ = ["Meter", "TokenCount", "TokenNumber", "TokenUsageRecord"]
 
 
-_Tokens: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 48)]
+TokenNumber: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 48)]
 """More than anybody will ever pay for, and sums of it still fit a database."""
 
 
 class TokenUsage(Struct, frozen=True):
     """Tokens in Codex's words."""
 
-    input_tokens: _Tokens = 0
-    cached_input_tokens: _Tokens = 0
-    cache_write_input_tokens: _Tokens = 0
-    output_tokens: _Tokens = 0
-    reasoning_output_tokens: _Tokens = 0
+    input_tokens: TokenNumber = 0
+    cached_input_tokens: TokenNumber = 0
+    cache_write_input_tokens: TokenNumber = 0
+    output_tokens: TokenNumber = 0
+    reasoning_output_tokens: TokenNumber = 0
 
     @property
     def value(self) -> Usage:

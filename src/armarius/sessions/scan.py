@@ -352,7 +352,8 @@ class Scan:
     def _carefully(self, data: bytes, begin: int) -> None:
         """Decode the whole lines of a window from `begin` on."""
         while (end := data.find(b"\n", begin)) >= 0:
-            self._line(data[begin:end], self.offset + begin)
+            if end > begin:
+                self._line(data[begin:end], self.offset + begin)
             begin = end + 1
         self._look_up()
 

@@ -70,6 +70,7 @@ class Watch:
         self._places = Places(plan.repositories, plan.values, clock, heads=known.heads, known=known.values)
         self._runs = RunEvents(plan.ledger, clock, known.ledger_seq) if plan.ledger else None
         self._pending: Sequence[Signal] = known.pending
+        self._is_level = False  # whether all that was taken note of has been said, or is pending
         self._sweeps = 0
         self._began = self._swept = self._looked = self._saved = clock.monotonic_us()
         self.said = 0
@@ -85,10 +86,12 @@ class Watch:
                         is_ready, end = True, self._begin()
                         ready()
                     else:  # what happened while nobody listened
+                        self._is_level = False
                         end = self._tell(self._files.sweep() + self._sweep())
                     end = end or self._listen(changes)
         finally:
-            self._remember()
+            if self._is_level:  # else the cursor that was saved last says the same again, and loses nothing
+                self._remember()
             if self._runs is not None:
                 self._runs.close()
         return end
@@ -113,6 +116,7 @@ class Watch:
         """Go on until the end, or until there are other folders to listen to."""
         while True:
             paths = changes.take((self._next_us() - self._clock.monotonic_us()) / 1_000_000)
+            self._is_level = False
             signals = self._files.changed(paths) + self._changed_places(paths)
             now = self._clock.monotonic_us()
             is_sweep = now - self._swept >= _SWEEP_US
@@ -182,8 +186,10 @@ class Watch:
     # Saying
 
     def _tell(self, signals: list[Signal]) -> End | None:
+        self._pending, self._is_level = signals, True  # whoever reads may be gone, or interrupt
         for number, signal in enumerate(signals, start=1):
             self._say(signal)
+            self._pending = signals[number:]
             self.said += 1
             end: End | None = None
             if signal.kind in self._plan.until:
@@ -192,7 +198,6 @@ class Watch:
                 self._say(self._capped())
                 end = "cap"
             if end is not None:
-                self._pending = signals[number:]
                 return end
         if signals:
             self._remember()
