@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 import msgspec
 import zstandard
 
+from armarius.redact import redact
 from armarius.sessions.folders import Found
 from armarius.sessions.summary import Summary, Text, TurnNote
 from armarius.store.index_database import IndexDatabase
@@ -25,6 +26,7 @@ __all__ = ["QUERIES", "Batch", "Known", "Reading", "Rows", "Writer", "forget", "
 
 QUERIES = load(Path(__file__).with_name("index_queries.sql"))
 
+_LONGEST_CALL: Final = 200
 _LARGEST_NUMBER: Final = (1 << 63) - 1
 _PORTION: Final = 1 << 20
 _PACKER: Final = zstandard.ZstdCompressor(level=1)  # a fifth of the size for a tenth of a millisecond
@@ -241,9 +243,28 @@ def _own_name(response: ResponseUsage, thread_id: str) -> str:
     return f"{thread_id}/{name}" if "-at-byte-" in name else name
 
 
+def _without_payloads(summary: Summary) -> Summary:
+    """What the index keeps of a summary: of all that was said and run, a title and a goal without secrets."""
+    ending = msgspec.structs.replace(
+        summary.ending,
+        last_message=None,
+        open_call=None if summary.ending.open_call is None else redact(summary.ending.open_call)[:_LONGEST_CALL],
+        error=None if summary.ending.error is None else redact(summary.ending.error),
+    )
+    return msgspec.structs.replace(
+        summary,
+        path="",
+        title=redact(summary.title),
+        goal=None if summary.goal is None else redact(summary.goal),
+        turns=(),
+        responses=(),
+        ending=ending,
+    )
+
+
 def _file_row(reading: Reading) -> Sequence[Any]:
     found, summary, before = reading.found, reading.summary, reading.before
-    short = msgspec.structs.replace(summary, path="", turns=(), responses=())
+    short = _without_payloads(summary)
     return (
         reading.id,
         reading.place,

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import msgspec
 
+from armarius.redact import redact
 from armarius.rollouts.bare import decode_any
 from armarius.rollouts.calls import Answer
 from armarius.rollouts.discovery import thread_id_of
@@ -27,8 +28,18 @@ from armarius.sessions.kept import action_in, at_us, words_of
 from armarius.sessions.slim import NO_WORDS, Spending, are_records, spending_in, total_in, words_of_item
 from armarius.sessions.summary import Summary, Text
 from armarius.sessions.summing import summary_of
-from armarius.sessions.tally import Place, Tally, TurnCount
-from armarius.sessions.windows import START, Kind, LongLine, PlainWindow, is_text, plain_window, timestamp_in, windows
+from armarius.sessions.tally import Line, Place, Tally, TurnCount
+from armarius.sessions.windows import (
+    START,
+    Kind,
+    LongLine,
+    PlainWindow,
+    exactly,
+    is_text,
+    plain_window,
+    timestamp_in,
+    windows,
+)
 from armarius.thread import Command
 
 __all__ = ["Scan"]
@@ -76,15 +87,35 @@ class Scan:
 
     @staticmethod
     def restored(path: Path, saved: bytes, *, with_texts: bool = False) -> "Scan":
-        """The scan that was put away, to go on with; ValueError when another version saved it."""
+        """The scan that was put away, to go on with; ValueError when another version saved it.
+
+        The few lines that matter to what comes are read again; OSError when the file cannot be opened.
+        """
         scan = Scan(path, with_texts=with_texts)
         scan.offset, scan._tally = msgspec.msgpack.decode(saved, type=tuple[int, Tally])
+        if lines := scan._tally.lines():
+            with open_rollout(path) as stream:
+                for line in lines:
+                    stream.seek(line.byte)
+                    line.data = exactly(stream, line.size)
         scan._look_up()
         return scan
 
     def saved(self) -> bytes:
-        """All that is needed to go on later, without the texts."""
-        return msgspec.msgpack.encode((self.offset, self._tally))
+        """All that is needed to go on later: places, numbers, the title and the goal, without secrets."""
+        tally = self._tally
+        lines, title, goal = tally.lines(), tally.title, tally.goal
+        held = [line.data for line in lines]
+        tally.title = None if title is None else redact(title)
+        tally.goal = None if goal is None else msgspec.structs.replace(goal, objective=redact(goal.objective))
+        for line in lines:
+            line.data = b""
+        try:
+            return msgspec.msgpack.encode((self.offset, tally))
+        finally:
+            tally.title, tally.goal = title, goal
+            for line, data in zip(lines, held, strict=True):
+                line.data = data
 
     def summary(self) -> Summary:
         """The file as far as it has been taken in."""
@@ -159,9 +190,12 @@ class Scan:
         if stop < len(data):
             self._carefully(data, stop)
 
+    def _line_at(self, data: bytes, begin: int, end: int) -> Line:
+        return Line(self.offset + begin, end - begin, data[begin:end])
+
     def _remember_limits(self, data: bytes) -> None:
         if self._limits_at[1]:
-            self._tally.limits = data[slice(*self._limits_at)]
+            self._tally.limits = self._line_at(data, *self._limits_at)
             self._limits_at = (0, 0)
 
     def _any(self, data: bytes, begin: int, _where: int, end: int) -> None:
@@ -199,14 +233,14 @@ class Scan:
         item = words_of_item(data[begin:end]) if needs_words else NO_WORDS
         if turn is None or item is None or not self._is_own(data, where):
             self._any(data, begin, where, end)
-        elif tally.hear("user", data[start : data.find(b'"', start, end)], turn, b"") and needs_words:
+        elif tally.hear("user", data[start : data.find(b'"', start, end)], turn, None) and needs_words:
             tally.entitle(text_of(item.content))
             self._keep("user", text_of(item.content), data, begin, end)
 
     def _agent_item(self, data: bytes, begin: int, where: int, end: int) -> None:
-        turn, line = self._turn, data[begin:end]
+        turn, line = self._turn, self._line_at(data, begin, end)
         start = where + _AGENT_ITEM
-        item = NO_WORDS if self._texts is None else words_of_item(line)
+        item = NO_WORDS if self._texts is None else words_of_item(line.data)
         if turn is None or item is None or not self._is_own(data, where):
             self._any(data, begin, where, end)
         elif self._tally.hear("agent", data[start : data.find(b'"', start, end)], turn, line):
@@ -244,11 +278,11 @@ class Scan:
         """Keep the words of a call; whether it has any."""
         call = self._tally.calls[call_id]
         if self._texts is not None and not call.is_told:
-            action = action_in(call.line)
+            action = action_in(call.line.data)
             if isinstance(action, Command):
                 call.is_told = True
-                when = at_us(timestamp_in(call.line, 0))
-                self._texts.append(Text("command", call.byte, len(call.line), action.command, when))
+                when = at_us(timestamp_in(call.line.data, 0))
+                self._texts.append(Text("command", call.line.byte, call.line.size, action.command, when))
         return call.is_told
 
     def _begin(self, data: bytes, begin: int, where: int, end: int) -> None:
@@ -277,7 +311,7 @@ class Scan:
         if turn is None or model is None or data[start : start + _ID_SIZE].decode(errors="replace") != turn.id:
             self._any(data, begin, where, end)
         else:
-            self._tally.runs_with(turn, sys.intern(model[1].decode(errors="replace")), data[begin:end])
+            self._tally.runs_with(turn, sys.intern(model[1].decode(errors="replace")), self._line_at(data, begin, end))
 
     def _settings(self, data: bytes, begin: int, where: int, end: int) -> None:
         model = _MODEL.search(data, where, end)
@@ -295,7 +329,7 @@ class Scan:
         if event is None:
             self._any(data, begin, where, end)
             return
-        self._tally.limits = line
+        self._tally.limits = self._line_at(data, begin, end)
         if event.info:
             place = Place(self.offset + begin, timestamp_in(data, begin))
             self._tally.count(event.info.total_token_usage, event.info.last_token_usage, place)
@@ -305,14 +339,14 @@ class Scan:
             self._any(data, begin, where, end)
             return
         turn = self._tally.user_turn(Place(self.offset + begin, timestamp_in(data, begin)))
-        self._tally.hear("user", b"", turn, b"")
+        self._tally.hear("user", b"", turn, None)
         self._look_up()
 
     def _agent(self, data: bytes, begin: int, where: int, end: int) -> None:
         if self._turn is None or self._texts is not None:
             self._any(data, begin, where, end)
         else:
-            self._tally.hear("agent", b"", self._turn, data[begin:end])
+            self._tally.hear("agent", b"", self._turn, self._line_at(data, begin, end))
 
     def _reasoning(self, data: bytes, begin: int, where: int, end: int) -> None:
         if self._turn is None or not data.startswith(b'agent_reasoning"', where):
@@ -333,14 +367,14 @@ class Scan:
             return
         call_id = data[start : data.find(b'"', start, end)].decode(errors="replace")
         if data.startswith(_CALLS, where):
-            tally.call(call_id, turn, data[begin:end], self.offset + begin)
+            tally.call(call_id, turn, self._line_at(data, begin, end))
         elif data.startswith(_ANSWERS, where):
             turn.is_empty = False
             if (call := tally.calls.get(call_id)) is None:
                 return
             self._tell(call_id)
             exited = _EXITED.search(data, start, end)
-            if exited and _EXEC in call.line:
+            if exited and _EXEC in call.line.data:
                 tally.ran(call_id, turn, int(exited[1]))
             else:
                 tally.answer(call_id, data[begin:end], Place(self.offset + begin, timestamp_in(data, begin)))

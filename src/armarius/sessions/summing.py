@@ -58,7 +58,7 @@ def exit_counts(tally: Tally) -> dict[int | None, int]:
     """How many commands ended with each exit code; those that nobody saw the end of under None."""
     codes = {(turn.id, call_id): code for turn in tally.turns.values() for call_id, code in turn.codes.items()}
     for call_id, call in tally.calls.items():
-        if isinstance(kept.action_in(call.line), Command):
+        if isinstance(kept.action_in(call.line.data), Command):
             codes[call.turn_id, call_id] = None
     return dict(Counter(codes.values()))
 
@@ -74,7 +74,7 @@ def _ending(tally: Tally) -> Ending:
     turn = next(reversed(tally.turns.values()), None)
     if turn is None:
         return Ending(at_us=at_us)
-    calls = [kept.action_in(call.line) for call in tally.calls.values() if call.turn_id == turn.id]
+    calls = [kept.action_in(call.line.data) for call in tally.calls.values() if call.turn_id == turn.id]
     is_open = turn.id == tally.current
     open_calls = [call for call in calls if call is not None] if is_open else []
     return Ending(
@@ -87,6 +87,6 @@ def _ending(tally: Tally) -> Ending:
         open_call=kept.name_of(open_calls[-1]) if open_calls else None,
         asks_escalation=any(isinstance(call, Command) and call.escalation is not None for call in open_calls),
         asks_input=any(isinstance(call, ToolCall) and call.asks_input for call in open_calls),
-        approval=kept.approval_in(tally.context),
-        last_message=kept.words_in(tally.last_words),
+        approval=kept.approval_in(tally.context.data) if tally.context else None,
+        last_message=kept.words_in(tally.last_words.data) if tally.last_words else None,
     )

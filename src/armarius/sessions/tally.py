@@ -45,7 +45,7 @@ from armarius.rollouts.usage import TokenCount, TokenUsage
 from armarius.sessions import kept
 from armarius.thread import RATE_LIMITED, Command, Goal, ItemStatus, ToolCall, TurnState
 
-__all__ = ["OpenCall", "Place", "Spent", "Tally", "TurnCount"]
+__all__ = ["Line", "OpenCall", "Place", "Spent", "Tally", "TurnCount"]
 
 _TITLE = 200
 
@@ -78,12 +78,19 @@ class TurnCount(msgspec.Struct):
     codes: dict[str, int | None] = {}
 
 
+class Line(msgspec.Struct):
+    """A line that may be asked about later: where it stands, and its bytes, which are not put away."""
+
+    byte: int
+    size: int
+    data: bytes = b""
+
+
 class OpenCall(msgspec.Struct):
     """A call that has no last answer yet, and the line that made it. `is_told` once its words were."""
 
     turn_id: str
-    line: bytes
-    byte: int
+    line: Line
     is_told: bool = False
 
 
@@ -111,8 +118,8 @@ class Tally(msgspec.Struct):
     user_messages: int = 0
     agent_messages: int = 0
     title: str | None = None
-    last_words: bytes = b""
-    limits: bytes = b""
+    last_words: Line | None = None
+    limits: Line | None = None
     calls: dict[str, OpenCall] = {}
     callers: dict[str, str] = {}
     sessions: dict[str, str] = {}
@@ -120,9 +127,15 @@ class Tally(msgspec.Struct):
     bad_lines: int = 0
     goal: Goal | None = None
     copy: Copy | None = None
-    context: bytes = b""
+    context: Line | None = None
     first: str = ""
     last: str = ""
+
+    def lines(self) -> list[Line]:
+        """The lines that may be asked about later, in the order in which they stand in the file."""
+        kept_lines = [call.line for call in self.calls.values()]
+        kept_lines += [line for line in (self.last_words, self.limits, self.context) if line is not None]
+        return sorted(kept_lines, key=lambda line: line.byte)
 
     # Records of every kind
 
@@ -141,7 +154,7 @@ class Tally(msgspec.Struct):
                     spent = record.payload
                     self.spend(spent.response_id, spent.turn_id, spent.usage, place.byte, place.timestamp)
             case TurnContextLine():
-                self.runs_with(self.turn_of(record.payload.turn_id, place), record.payload.model, line)
+                self.runs_with(self.turn_of(record.payload.turn_id, place), record.payload.model, _kept(line, place))
             case SessionMetaLine():
                 self.name(record.payload)
                 if not self.turns:
@@ -202,7 +215,7 @@ class Tally(msgspec.Struct):
         turn.state, turn.error = TurnState.FAILED, problem.message
         turn.error_kind = failure_kind(problem.codex_error_info, problem.message)
         if turn.error_kind in RATE_LIMITED:
-            limits = kept.limits_in(self.limits)
+            limits = kept.limits_in(self.limits.data if self.limits else b"")
             turn.retry_at_us = retry_at_us(limits, problem.message, kept.at_us(place.timestamp))
 
     def complete(self, turn: TurnCount, timestamp: str) -> None:
@@ -211,7 +224,7 @@ class Tally(msgspec.Struct):
         turn.state = TurnState.COMPLETED if turn.error is None else TurnState.FAILED
         self.current = None
 
-    def runs_with(self, turn: TurnCount, model: str | None, line: bytes) -> None:
+    def runs_with(self, turn: TurnCount, model: str | None, line: Line) -> None:
         """What a turn runs with; `line` says the rest of it."""
         turn.model = model or turn.model
         self.context = line
@@ -231,7 +244,7 @@ class Tally(msgspec.Struct):
 
     # What happened in them
 
-    def hear(self, who: str, item_id: bytes, turn: TurnCount, line: bytes) -> bool:
+    def hear(self, who: str, item_id: bytes, turn: TurnCount, line: Line | None) -> bool:
         """Somebody (`user` or `agent`) said something; whether it is news."""
         turn.is_empty = False
         if item_id:  # an event of wrapped rollouts has none: each is another
@@ -261,21 +274,21 @@ class Tally(msgspec.Struct):
         """The turn that made a call, if it is known."""
         return self.turns.get(self.callers.get(call_id, ""))
 
-    def call(self, call_id: str, turn: TurnCount, line: bytes, byte: int) -> None:
+    def call(self, call_id: str, turn: TurnCount, line: Line) -> None:
         """A tool was called; what for is looked at when it matters."""
         turn.is_empty = False
         before = self.calls.get(call_id)
         if before and before.turn_id == turn.id:  # the line stands there twice
             return
-        if before and isinstance(kept.action_in(before.line), Command):
+        if before and isinstance(kept.action_in(before.line.data), Command):
             self.turns[before.turn_id].codes[call_id] = None
-        self.calls[call_id] = OpenCall(turn.id, line, byte)
+        self.calls[call_id] = OpenCall(turn.id, line)
         self.callers[call_id] = turn.id
 
     def answer(self, call_id: str, line: bytes, place: Place) -> None:
         """A call was answered, if only with the news that its command still runs."""
         call = self.calls[call_id]
-        action = kept.action_in(call.line)
+        action = kept.action_in(call.line.data)
         if isinstance(action, Command):
             self._answered(call_id, call, kept.answer_in(line))
             return
@@ -316,7 +329,7 @@ class Tally(msgspec.Struct):
             case ItemCompleted():
                 self._item(event, line, place)
             case TokenCount():
-                self.limits = line
+                self.limits = _kept(line, place)
                 if event.info:
                     self.count(event.info.total_token_usage, event.info.last_token_usage, place)
             case TaskStarted():
@@ -331,10 +344,10 @@ class Tally(msgspec.Struct):
                 self.goal = event.goal.value(kept.at_us(place.timestamp)) if event.goal else None
             case UserMessageEvent():
                 if event.kind in {None, "plain"}:
-                    self.hear("user", b"", self.user_turn(place), line)
+                    self.hear("user", b"", self.user_turn(place), None)
                     self.entitle(event.message)
             case AgentMessageEvent():
-                self.hear("agent", b"", self.turn_of(event.turn_id, place), line)
+                self.hear("agent", b"", self.turn_of(event.turn_id, place), _kept(line, place))
             case ExecCommandEnd():
                 turn = self.caller_of(event.call_id) or self.turn_of(event.turn_id, place)
                 self.ran(event.call_id, turn, event.exit_code)
@@ -360,10 +373,10 @@ class Tally(msgspec.Struct):
             return
         match item:
             case UserMessageItem():
-                if self.hear("user", item.id.encode(), self.turn_of(event.turn_id, place), line):
+                if self.hear("user", item.id.encode(), self.turn_of(event.turn_id, place), None):
                     self.entitle(item.value(_NOWHERE).text)
             case AgentMessageItem():
-                self.hear("agent", item.id.encode(), self.turn_of(event.turn_id, place), line)
+                self.hear("agent", item.id.encode(), self.turn_of(event.turn_id, place), _kept(line, place))
             case CommandExecutionItem():
                 turn = self.caller_of(item.id) or self.turn_of(event.turn_id, place)
                 self.ran(item.id, turn, item.exit_code)
@@ -393,7 +406,7 @@ class Tally(msgspec.Struct):
         elif isinstance(response, WebSearchCall):
             self.turn_of(None, place).is_empty = False
         elif isinstance(response, Call):
-            self.call(response.value(_NOWHERE).id, self.turn_of(None, place), line, place.byte)
+            self.call(response.value(_NOWHERE).id, self.turn_of(None, place), _kept(line, place))
 
     def _strange(self, record: Stranger, place: Place) -> None:
         if self.is_foreign(record.thread_id):
@@ -406,6 +419,10 @@ class Tally(msgspec.Struct):
             self.unknown[name] = self.unknown.get(name, 0) + 1
         if record.scope in {"item", "response_item"} and name not in QUIET:
             self.turn_of(record.turn_id, place).is_empty = False
+
+
+def _kept(line: bytes, place: Place) -> Line:
+    return Line(place.byte, len(line), line)
 
 
 _NOWHERE = Here("", 0, 0, None, "")

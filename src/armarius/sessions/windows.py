@@ -20,7 +20,7 @@ from msgspec import Struct
 from armarius.rollouts.opening import ByteStream
 from armarius.rollouts.reader import LONGEST_LINE
 
-__all__ = ["START", "Kind", "LongLine", "PlainWindow", "is_text", "plain_window", "timestamp_in", "windows"]
+__all__ = ["START", "Kind", "LongLine", "PlainWindow", "exactly", "is_text", "plain_window", "timestamp_in", "windows"]
 
 START: Final = b'{"timestamp":"'
 _WINDOW: Final = 256 << 10
@@ -130,7 +130,7 @@ def windows(stream: ByteStream, offset: int) -> Iterator[bytes | LongLine]:
     goes_back = isinstance(stream, io.FileIO)  # what is unpacked can only be read on
     size, rest = _WINDOW, b""
     stream.seek(offset)
-    while data := _filled(stream, rest, size):
+    while data := exactly(stream, size, rest):
         end = data.rfind(b"\n") + 1
         if end:
             yield data
@@ -148,8 +148,8 @@ def windows(stream: ByteStream, offset: int) -> Iterator[bytes | LongLine]:
             offset, size = offset + length, _WINDOW
 
 
-def _filled(stream: ByteStream, rest: bytes, size: int) -> bytes:
-    """`rest` and what follows it, exactly `size` bytes unless the stream ends."""
+def exactly(stream: ByteStream, size: int, rest: bytes = b"") -> bytes:
+    """`rest` and what follows it, `size` bytes in all unless the stream ends."""
     data = rest + stream.read(size - len(rest)) if rest else stream.read(size)
     while 0 < len(data) < size and (more := stream.read(size - len(data))):
         data += more

@@ -29,7 +29,9 @@ _FORMS: dict[str, Form] = {".md": "md", ".markdown": "md", ".html": "html", ".ht
     help="Markdown, a page, or JSON; default: what the name of --output ends in, else md.",
 )
 @click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write this file; default: standard output."
+    "--output",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Write this file; default, and `-`: standard output.",
 )
 @click.option("--force", is_flag=True, help="Replace --output if it is there.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
@@ -50,6 +52,7 @@ def command(  # one for each flag
     """
     if as_json and form not in {None, "json"}:
         raise UsageError("usage", f"--json and --format {form} cannot both be", "choose one")
+    output = None if output == Path("-") else output
     if output is not None and output.exists() and not force:
         raise UsageError("file-exists", f"{output} is there", "give --force to replace it")
     named = find_named(default_places(configuration.load(), codex_homes), session)
