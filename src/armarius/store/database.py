@@ -64,6 +64,10 @@ class Database(Protocol):
         """The names of the tables that are there."""
         ...
 
+    def server_time_us(self) -> int | None:
+        """The wall clock that all who use this database have in common; None: they share a machine."""
+        ...
+
     def close(self) -> None: ...
 
     @overload

@@ -45,7 +45,18 @@ _SETTINGS = """
 # Any number that nobody else in this database uses for an advisory lock.
 _TAKE_WRITER_LOCK = "SELECT pg_advisory_xact_lock(4702121617230001)"
 
-_DEFAULTS = {"connect_timeout": "10", "application_name": "armarius"}
+# Not now(), which is the moment at which the transaction began to wait for the lock.
+_NOW = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS now_us"
+
+# A network that swallows everything must not hold anybody up for the kernel's fifteen minutes.
+_DEFAULTS = {
+    "connect_timeout": "10",
+    "application_name": "armarius",
+    "tcp_user_timeout": "10000",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+}
 
 
 class PostgresDatabase(Database):
@@ -104,6 +115,12 @@ class PostgresDatabase(Database):
         with self._boundary():
             found = self._connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'armarius'")
             return [row["tablename"] for row in found]
+
+    def server_time_us(self) -> int | None:
+        with self._boundary():
+            row = self._connection.execute(_NOW).fetchone()
+        assert row is not None  # it selects a value
+        return row["now_us"]
 
     def close(self) -> None:
         self._connection.close()

@@ -172,3 +172,53 @@ CREATE TABLE proposal (
 
 CREATE INDEX proposal_target ON proposal (target_path, state);
 CREATE INDEX proposal_night ON proposal (night_id);
+
+-- Something scarce that was declared for all who share this ledger. `spec` says of which kind; it
+-- never holds a program, which only the configuration of the user who runs it may name.
+CREATE TABLE resource (
+    name          TEXT PRIMARY KEY NOT NULL,
+    spec          TEXT NOT NULL,  -- JSON
+    created_at_us BIGINT NOT NULL
+);
+
+-- The right to use one unit of something; a row is there while somebody has it, and goes with them.
+-- `until_us` is on the ledger's own clock: the server's, or for a file the machine's monotonic one.
+-- `namespace` is that of the owner's pid, which means nothing in another one. An amount (bytes of
+-- memory) is a unit of its own.
+CREATE TABLE lease (
+    resource       TEXT NOT NULL,
+    unit           TEXT NOT NULL,
+    amount         BIGINT NOT NULL CHECK (amount > 0),
+    token          BIGINT NOT NULL CHECK (token > 0),
+    host           TEXT NOT NULL,
+    boot_id        TEXT NOT NULL,
+    namespace      TEXT NOT NULL,
+    owner_pid      BIGINT NOT NULL,
+    owner_start    BIGINT NOT NULL,
+    run_id         TEXT,           -- no reference: a lease may come before its run
+    acquired_at_us BIGINT NOT NULL,
+    until_us       BIGINT NOT NULL,
+    length_us      BIGINT NOT NULL CHECK (length_us > 0),
+    PRIMARY KEY (resource, unit),
+    UNIQUE (resource, token)
+);
+
+CREATE INDEX lease_run ON lease (run_id) WHERE run_id IS NOT NULL;
+
+-- The last fencing token given for a resource. Apart from the leases, which come and go, so that a
+-- token is never given twice.
+CREATE TABLE lease_token (
+    resource TEXT PRIMARY KEY NOT NULL,
+    last     BIGINT NOT NULL
+);
+
+-- What a host last saw of a unit.
+CREATE TABLE reading (
+    resource TEXT NOT NULL,
+    unit     TEXT NOT NULL,
+    host     TEXT NOT NULL,
+    at_us    BIGINT NOT NULL,
+    is_free  BIGINT NOT NULL CHECK (is_free IN (0, 1)),
+    reason   TEXT NOT NULL,
+    PRIMARY KEY (resource, unit, host)
+);

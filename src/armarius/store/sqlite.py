@@ -81,6 +81,9 @@ class SqliteDatabase(Database):
             found = self._connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
             return [row["name"] for row in found]
 
+    def server_time_us(self) -> int | None:
+        return None
+
     def close(self) -> None:
         self._connection.close()
 

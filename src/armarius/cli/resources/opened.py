@@ -1,0 +1,32 @@
+"""What the commands about resources have in common: the ledger, who we are in it, what was declared."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from armarius.clock import SystemClock
+from armarius.dispatch.catalogue import declared_in
+from armarius.dispatch.leases import Leases, Owner
+from armarius.dispatch.obtaining import Obtaining
+from armarius.dispatch.resource_probes import Prober
+from armarius.dispatch.workbench import ledger_of
+from armarius.settings import Settings
+
+__all__ = ["obtaining", "opened_leases"]
+
+
+@contextmanager
+def obtaining(settings: Settings) -> Generator[Obtaining]:
+    """Everything for getting what is needed."""
+    clock = SystemClock()
+    with ledger_of(settings) as ledger:
+        declared = declared_in(ledger, settings.resources)
+        prober = Prober(settings.environ, Path.cwd())
+        yield Obtaining(ledger, Leases(ledger, clock), prober, clock, declared)
+
+
+@contextmanager
+def opened_leases(settings: Settings, me: Owner) -> Generator[Leases]:
+    """The leases alone, on a connection of their own."""
+    with ledger_of(settings) as ledger:
+        yield Leases(ledger, SystemClock(), me)
