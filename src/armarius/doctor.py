@@ -110,7 +110,7 @@ def _keys(settings: Settings) -> tuple[Verdict, str, str]:
     if not settings.api_keys:
         return "ok", "no API key in the environment", ""
     names = ", ".join(settings.api_keys)
-    if read_owner(settings.codex_home).login.mode == "chatgpt":
+    if read_owner(settings.codex_home).login.mode == "chatgpt" and not settings.drop_keys:
         return "fail", f"{names} beside a ChatGPT login", f"unset {names}: Codex could bill the key instead"
     return "warn", f"{names} is set; Armarius does not hand it to Codex", "nothing to do"
 

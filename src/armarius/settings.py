@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 import platformdirs
@@ -21,12 +21,72 @@ from armarius.files import read_bounded
 
 _File = TypeVar("_File", "UserFile", "ProjectFile")
 
-__all__ = ["PROJECT_FILE", "Settings", "load", "project_root"]
+__all__ = [
+    "PROJECT_FILE",
+    "RESOURCE_NAME",
+    "ContainersSpec",
+    "CounterSpec",
+    "GpuSpec",
+    "ProbeSpec",
+    "ProcessesSpec",
+    "ResourceSpec",
+    "Settings",
+    "load",
+    "project_root",
+]
 
 PROJECT_FILE = ".armarius.toml"
 _MOST = 10_000_000
 _LONGEST_FILE = 16 << 10  # tomllib takes seconds for a long dotted key
-API_KEY_VARIABLES = ("CODEX_API_KEY", "OPENAI_API_KEY")
+
+
+RESOURCE_NAME = r"^[a-z][a-z0-9_-]{0,63}\Z"
+_Number: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+_Percent: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=100_000)]
+_Words: TypeAlias = Annotated[
+    list[Annotated[str, msgspec.Meta(min_length=1, pattern=r"^[^\0]*$")]], msgspec.Meta(min_length=1, max_length=64)
+]
+
+
+class GpuSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="gpu"):
+    """GPUs that nvidia-smi shows. One is free with at most so much memory (MiB), utilisation (%) and programs."""
+
+    most_memory: Annotated[int, msgspec.Meta(ge=0)] = 500
+    most_utilisation: _Percent = 10.0
+    most_apps: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class ProcessesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="processes"):
+    """Free while no process of this host has a command line that matches one of the patterns (RE2)."""
+
+    patterns: _Words
+    units: _Number = 1
+
+
+class ContainersSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="containers"):
+    """Free while none of the containers uses more than so much CPU (% of one core); being up is not being busy."""
+
+    names: _Words
+    most_cpu: _Percent = 5.0
+    units: _Number = 1
+
+
+class ProbeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="probe"):
+    """Free when the command (no shell) ends with 0 within `timeout` seconds."""
+
+    command: _Words
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 10.0
+    units: _Number = 1
+
+
+class CounterSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="counter"):
+    """So many of something that is only counted."""
+
+    units: _Number = 1
+
+
+ResourceSpec: TypeAlias = GpuSpec | ProcessesSpec | ContainersSpec | ProbeSpec | CounterSpec
+"""What the user may say of a resource: `[resources.NAME]` with its `kind`."""
 
 
 class UserFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,6 +98,9 @@ class UserFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: float | None = None
     workers: int | None = None
     skill_roots: list[str] = []
+    resources: dict[Annotated[str, msgspec.Meta(pattern=RESOURCE_NAME)], ResourceSpec] = {}
+    lane: str | None = None
+    drop_keys: bool = False
 
 
 class ProjectFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,9 +131,12 @@ class Settings(msgspec.Struct, frozen=True):
     timeout: float = 3600.0
     workers: int = 4
     skill_roots: tuple[Path, ...] = ()
+    resources: dict[str, ResourceSpec] = {}
     project_skill: Path | None = None
     project_tasks: Path | None = None
     max_tasks: int = 40
+    lane: str | None = None
+    drop_keys: bool = False
 
     @property
     def ledger(self) -> Path:
@@ -79,6 +145,14 @@ class Settings(msgspec.Struct, frozen=True):
     @property
     def session_index(self) -> Path:
         return self.home / "sessions.sqlite"
+
+    @property
+    def lanes(self) -> Path:
+        return self.home / "lanes"
+
+    @property
+    def locks(self) -> Path:
+        return self.home / "locks"
 
     @property
     def hook_events(self) -> Path:
@@ -101,8 +175,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def api_keys(self) -> tuple[str, ...]:
-        """Names of the key variables that are set and could switch a login to API billing."""
-        return tuple(name for name in API_KEY_VARIABLES if self.environ.get(name))
+        """Names of the variables that are set and with which somebody other than a plan could be billed."""
+        return tuple(sorted(name for name, value in self.environ.items() if value and _pays(name)))
 
 
 def load(project: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -129,6 +203,10 @@ def load(project: Path | None = None, environ: Mapping[str, str] | None = None) 
     return settings
 
 
+def _pays(name: str) -> bool:
+    return name.endswith("_API_KEY") or name.startswith("OPENAI_") or name == "CODEX_ACCESS_TOKEN"
+
+
 def project_root(folder: Path) -> Path:
     """The repository `folder` lies in, or `folder` itself when it lies in none."""
     folder = folder.absolute()
@@ -151,18 +229,20 @@ def _apply_user(settings: Settings, path: Path) -> Settings:
             hint = nearest(key, UserFile.__struct_fields__)
             raise DataError("setting-unknown", f"{path}: unknown setting `{key}`", hint)
     said = _convert(table, UserFile, path)
-    named = {name: getattr(said, name) for name in ("codex", "model", "effort", "timeout", "workers")}
+    named = {name: getattr(said, name) for name in ("codex", "model", "effort", "lane", "timeout", "workers")}
     _check_limits(named, str(path))
     return msgspec.structs.replace(
         settings,
         skill_roots=tuple(Path(root).expanduser() for root in said.skill_roots),
+        resources=said.resources,
+        drop_keys=said.drop_keys,
         **{name: value for name, value in named.items() if value is not None},
     )
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     said: dict[str, Any] = {}
-    for name in ("codex", "model", "effort"):
+    for name in ("codex", "model", "effort", "lane"):
         if text := environ.get(f"ARMARIUS_{name.upper()}"):
             said[name] = text
     for name, kind in (("timeout", float), ("workers", int)):

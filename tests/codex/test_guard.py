@@ -199,6 +199,35 @@ def test_a_flood_of_output_is_cut_at_the_cap(stage: Stage) -> None:
     assert end.output_bytes > 100_000
 
 
+@pytest.mark.parametrize(
+    ("printed", "stopped"),
+    [
+        ("bad news", True),
+        ("good news\\nbad news", True),
+        ("x bad news", False),
+        ("good news", False),
+        ("bad ne", False),
+    ],
+)
+def test_a_line_that_begins_as_a_launch_names_ends_the_program(stage: Stage, printed: str, *, stopped: bool) -> None:
+    script = f"printf '{printed}\\n'; " + (FOREVER if stopped else "exit 0")
+    launch = msgspec.structs.replace(stage.launch(script), stops=(("other", "never"), ("news", "bad news")))
+    stage.attempt.start(launch, b"")
+    end = stage.attempt.wait()
+    assert (end.outcome, end.stopped_by) == (("stopped", "news") if stopped else ("exited", None))
+
+
+def test_a_line_is_looked_at_when_it_is_whole_and_of_any_length(stage: Stage) -> None:
+    script = "head -c 3000000 /dev/zero | tr '\\0' x; printf 'bad'; read _ < {fifo}.go; printf ' news\\n'; " + FOREVER
+    os.mkfifo(f"{stage.fifo}.go")
+    launch = msgspec.structs.replace(stage.launch(script, cap=1 << 24), stops=(("news", "x*bad news"),))
+    stage.attempt.start(launch, b"")
+    with open(f"{stage.fifo}.go", "w") as go:  # noqa: PTH123
+        go.write("go\n")
+    stage.attempt.cancel()
+    assert stage.attempt.wait().outcome == "cancelled", "the head of a line without measure is not its beginning"
+
+
 def test_what_a_tool_reports_is_kept_by_the_guard_and_never_makes_a_tool_wait(stage: Stage) -> None:
     fifo = stage.folder / "witness"
     os.mkfifo(fifo)

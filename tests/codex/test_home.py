@@ -15,8 +15,8 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armarius.codex.home import Login, check_billing, check_fresh, make_private_home, read_login, read_owner
-from armarius.errors import DataError, HostError, Refused
+from armarius.codex.home import Login, check_fresh, make_private_home, read_login, read_owner
+from armarius.errors import DataError, HostError
 from support.run_world import World, script
 
 LATER = 4_102_444_800
@@ -52,6 +52,7 @@ def write_login(codex_home: Path, content: Any) -> Path:
     codex_home.mkdir(parents=True, exist_ok=True)
     path = codex_home / "auth.json"
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    path.chmod(0o600)
     return codex_home
 
 
@@ -88,10 +89,10 @@ def test_which_login_counts_is_what_codex_itself_says(name: str, codex: Path, tm
     [
         ({}, Login("none")),
         ({"tokens": {}}, Login("none")),
-        ({"auth_mode": "chatgpt"}, Login("chatgpt")),
-        ({"auth_mode": "bedrockApiKey"}, Login("api_key")),
-        ({"auth_mode": "personalAccessToken"}, Login("chatgpt")),
-        ({"auth_mode": "a mode of tomorrow", "OPENAI_API_KEY": KEY}, Login("chatgpt")),
+        ({"auth_mode": "chatgpt"}, Login("chatgpt", stated="chatgpt")),
+        ({"auth_mode": "bedrockApiKey"}, Login("api_key", stated="bedrockApiKey")),
+        ({"auth_mode": "personalAccessToken"}, Login("chatgpt", stated="personalAccessToken")),
+        ({"auth_mode": "a mode of tomorrow", "OPENAI_API_KEY": KEY}, Login("chatgpt", stated="a mode of tomorrow")),
     ],
 )
 def test_an_unknown_account_is_taken_for_one_that_can_lose_a_subscription(
@@ -121,7 +122,7 @@ def test_an_access_token_tells_when_it_expires_and_any_other_text_does_not(
     tmp_path: Path, token: str, expires_at_us: int | None
 ) -> None:
     login = read_login(write_login(tmp_path, {"auth_mode": "chatgpt", "tokens": {"access_token": token}}))
-    assert login == Login("chatgpt", expires_at_us)
+    assert login == Login("chatgpt", expires_at_us, "chatgpt")
 
 
 @given(claims=st.text())
@@ -232,27 +233,6 @@ def test_a_home_that_is_not_there_is_a_home_without_login(tmp_path: Path) -> Non
     assert (owner.login, owner.provider) == (Login("none"), {})
 
 
-@pytest.mark.parametrize(
-    ("login", "present", "refused"),
-    [
-        ("tokens", ("OPENAI_API_KEY",), "OPENAI_API_KEY is set beside"),
-        ("tokens", ("CODEX_API_KEY", "OPENAI_API_KEY"), "CODEX_API_KEY and OPENAI_API_KEY is set beside"),
-        ("tokens", (), None),
-        ("key", ("OPENAI_API_KEY",), None),
-    ],
-)
-def test_a_key_in_the_environment_is_refused_beside_a_subscription(
-    tmp_path: Path, login: str, present: tuple[str, ...], refused: str | None
-) -> None:
-    owner = read_owner(write_login(tmp_path, LOGINS[login][0]))
-    if refused is None:
-        check_billing(owner, present)
-        return
-    with pytest.raises(Refused, match=refused) as caught:
-        check_billing(owner, present)
-    assert (caught.value.code, caught.value.exit_code) == ("ambient-key", 5)
-
-
 @pytest.mark.parametrize(("until", "fresh"), [(-1, True), (0, False), (1, False)])
 def test_a_login_that_ends_before_the_work_is_refused(tmp_path: Path, until: int, *, fresh: bool) -> None:
     owner = read_owner(write_login(tmp_path, LOGINS["tokens"][0]))
@@ -271,12 +251,23 @@ def test_a_login_without_an_end_is_always_fresh(tmp_path: Path) -> None:
 def test_a_login_in_a_keyring_counts_as_a_subscription_and_cannot_be_lent(tmp_path: Path, store: str) -> None:
     owner = read_owner(write_config(tmp_path / "owner", {"cli_auth_credentials_store": store}))
     assert owner.login == Login("keyring")
-    with pytest.raises(Refused):
-        check_billing(owner, ("OPENAI_API_KEY",))
     with pytest.raises(HostError, match="keyring") as caught:
         make_private_home(tmp_path / "private", owner)
     assert 'cli_auth_credentials_store = "file"' in caught.value.hint
-    assert read_owner(write_login(tmp_path / "owner", LOGINS["tokens"][0])).login.mode == "chatgpt"
+    # A file beside it proves nothing: `auto` asks the keyring first.
+    assert read_owner(write_login(tmp_path / "owner", LOGINS["tokens"][0])).login == Login("keyring")
+
+
+def test_a_login_that_others_may_read_or_that_lies_elsewhere_says_so(tmp_path: Path) -> None:
+    real = write_login(tmp_path / "real", LOGINS["tokens"][0]) / "auth.json"
+    (tmp_path / "auth.json").symlink_to(real)
+    assert read_login(real.parent).flaws == ()
+    assert read_login(tmp_path).flaws == ("link",)
+    real.chmod(0o640)
+    assert read_login(real.parent).flaws == ("exposed",)
+    assert read_login(tmp_path).flaws == ("link", "exposed")
+    real.unlink()
+    assert read_login(tmp_path) == Login("none", flaws=("link",))
 
 
 def rich_home(codex_home: Path, provider: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from armarius.errors import ArmariusError, DataError, Refused
-from armarius.settings import PROJECT_FILE, Settings, load, project_root
+from armarius.settings import PROJECT_FILE, GpuSpec, ProbeSpec, Settings, load, project_root
 
 HOME = "/home/somebody"
 ENVIRON = {"ARMARIUS_MODEL": "of the environment", "ARMARIUS_TIMEOUT": "400", "ARMARIUS_CODEX": "/e/codex"}
@@ -103,9 +103,19 @@ def test_folders_of_skills_may_be_written_as_a_tilde() -> None:
     assert loaded().skill_roots == (Path(os.environ["HOME"], "skills"), Path("/shared"))
 
 
+def test_the_user_s_own_file_declares_resources_and_their_probes() -> None:
+    say_user(
+        "[resources.gpu]\nkind = 'gpu'\nmost_memory = 900\n"
+        "[resources.hw]\nkind = 'probe'\ncommand = ['/bin/is-free', 'a b']\ntimeout = 3\n"
+    )
+    assert loaded().resources == {"gpu": GpuSpec(900), "hw": ProbeSpec(["/bin/is-free", "a b"], 3.0)}
+
+
 def test_the_keys_that_could_change_who_pays_are_known_by_name_only() -> None:
-    settings = loaded(environ={"OPENAI_API_KEY": "sk-x", "CODEX_API_KEY": "", "OPENAI_ORGANIZATION": "o"})
+    settings = loaded(environ={"OPENAI_API_KEY": "sk-x", "CODEX_API_KEY": "", "API_KEYS": "o", "openai_api_key": "x"})
     assert settings.api_keys == ("OPENAI_API_KEY",)
+    others = {"CODEX_ACCESS_TOKEN": "x", "OPENAI_BASE_URL": "x", "TEAM_API_KEY": "x", "CODEX_HOME": "/x"}
+    assert loaded(environ=others).api_keys == ("CODEX_ACCESS_TOKEN", "OPENAI_BASE_URL", "TEAM_API_KEY")
     assert loaded(environ={"OPENAI_API_KEY": "a", "CODEX_API_KEY": "b"}).api_keys == ("CODEX_API_KEY", "OPENAI_API_KEY")
 
 
@@ -124,6 +134,18 @@ def test_the_keys_that_could_change_who_pays_are_known_by_name_only() -> None:
         ("timeout = inf\n", "setting-range", "timeout is inf"),
         ("workers = 0\n", "setting-range", "workers is 0"),
         ("workers = 10000000\n", "setting-range", "below 10,000,000"),
+        ("resources = 1\n", "setting-type", "at `$.resources`"),
+        ("[resources.X]\nkind = 'counter'\n", "setting-type", "matching regex"),
+        ("[resources.'a\\n']\nkind = 'counter'\n", "setting-type", "matching regex"),
+        ("[resources.\"a\\n\"]\nkind = 'counter'\n", "setting-type", "matching regex"),
+        ("[resources.a]\n", "setting-type", "missing required field `kind`"),
+        ("[resources.a]\nkind = 'magic'\n", "setting-type", "Invalid value 'magic'"),
+        ("[resources.a]\nkind = 'counter'\nunits = 0\n", "setting-type", ">= 1"),
+        ("[resources.a]\nkind = 'counter'\ncommand = ['x']\n", "setting-type", "unknown field `command`"),
+        ("[resources.a]\nkind = 'probe'\ncommand = 'x'\n", "setting-type", "Expected `array`, got `str`"),
+        ("[resources.a]\nkind = 'probe'\ncommand = []\n", "setting-type", "length >= 1"),
+        ("[resources.a]\nkind = 'probe'\ncommand = ['x']\ntimeout = nan\n", "setting-type", "> 0"),
+        ("[resources.gpu]\nkind = 'gpu'\nmost_utilisation = inf\n", "setting-type", "<= 100000"),
         ("timeout = \n", "config-syntax", "at line 1, column 11"),
         ("a = 1\na = 2\n", "config-syntax", "Cannot overwrite a value"),
         ("timeout = 1" + "0" * 5000, "config-syntax", "4300 digits"),

@@ -2,13 +2,15 @@
 
 Owns every flag and configuration key that is passed to codex. Does not own starting it.
 Invariant: sandbox, approval, network, writable roots and directory are stated on every attempt,
-never left to configuration or trust; the environment is built from an allow-list; the prompt goes
-through standard input, so it can never be read as a flag and does not show in a process list; what
-the provider needs (its key) reaches codex and never the commands that codex runs.
+never left to configuration or trust, also where an earlier thread goes on, which inherits nothing;
+the environment is built from an allow-list; the prompt goes through standard input, so it can never
+be read as a flag and does not show in a process list; what the provider needs (its key) reaches
+codex and never the commands that codex runs.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import tomli_w
@@ -16,7 +18,20 @@ import tomli_w
 from armarius.codex.binary import Binary
 from armarius.thread import Sandbox
 
-__all__ = ["ALLOWED_ENVIRON", "ExecRequest", "argv_of", "environ_of", "toml_value"]
+__all__ = [
+    "ALLOWED_ENVIRON",
+    "ConfigValue",
+    "ExecRequest",
+    "Fork",
+    "Origin",
+    "Resume",
+    "Review",
+    "argv_of",
+    "environ_of",
+    "toml_value",
+]
+
+ConfigValue: TypeAlias = bool | int | str | list[str]
 
 ALLOWED_ENVIRON = (
     "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM",
@@ -27,9 +42,34 @@ ALLOWED_ENVIRON = (
 """What of the owner's environment reaches codex, besides `LC_*`. No key, no loader variable."""
 
 
+class Resume(msgspec.Struct, frozen=True, tag="resume"):
+    """A further turn of a thread."""
+
+    thread_id: str
+
+
+class Fork(msgspec.Struct, frozen=True, tag="fork"):
+    """A new thread that begins with another one's history; without a prompt nothing is asked of it yet."""
+
+    thread_id: str
+
+
+class Review(msgspec.Struct, frozen=True, tag="review"):
+    """Codex's own review of changes: of what is not committed, against `base`, of one commit, or as the prompt says."""
+
+    uncommitted: bool = False
+    base: str | None = None
+    commit: str | None = None
+
+
+Origin: TypeAlias = Resume | Fork | Review
+
+
 class ExecRequest(msgspec.Struct, frozen=True):
     """One `codex exec`. Paths are absolute; `tools_path` is the PATH its commands see.
 
+    `origin` is None for a new thread. `add_dirs` may be written to besides `cwd`. `config` are further
+    keys, which whoever fills them in has found harmless (`armarius.codex.overrides`).
     `extra_environ` holds what the owner's own configuration names (a provider's key variable).
     `lean` switches off what a replay does not need: plugins, analytics, endless reconnection.
     """
@@ -45,6 +85,12 @@ class ExecRequest(msgspec.Struct, frozen=True):
     lean: bool = False
     thread_source: str | None = None
     extra_environ: dict[str, str] = {}
+    origin: Origin | None = None
+    service_tier: str | None = None
+    profile: str | None = None
+    images: tuple[str, ...] = ()
+    add_dirs: tuple[str, ...] = ()
+    config: dict[str, ConfigValue] = {}
 
 
 def argv_of(request: ExecRequest, binary: Binary) -> tuple[str, ...]:
@@ -60,16 +106,41 @@ def argv_of(request: ExecRequest, binary: Binary) -> tuple[str, ...]:
         argv += ["--ephemeral"]
     if request.thread_source is not None:
         argv += [f"--thread-source={request.thread_source}"]
+    if request.profile is not None:
+        argv += [f"--profile={request.profile}"]
+    argv += [f"--image={image}" for image in request.images]
     argv += [f"--config={key}={toml_value(value)}" for key, value in _overrides(request).items()]
-    return (*argv, "-")
+    # The commands below `exec` know few of these flags, and take them all when they stand before them.
+    return (*argv, *_words_of(request))
 
 
-def _overrides(request: ExecRequest) -> dict[str, "str | bool | list[str]"]:
-    overrides: dict[str, str | bool | list[str]] = {
+def _words_of(request: ExecRequest) -> tuple[str, ...]:
+    """What follows the flags: the command below `exec`, and where the prompt is."""
+    prompt = ("-",) if request.prompt else ()
+    match request.origin:
+        case None:
+            return ("-",)
+        case Resume(thread_id):
+            return ("resume", "--", thread_id, "-")
+        case Fork(thread_id):
+            return ("fork", "--", thread_id, *prompt)
+        case Review(uncommitted=True):
+            return ("review", "--uncommitted")
+        case Review(base=str(base)):
+            return ("review", f"--base={base}")
+        case Review(commit=str(commit)):
+            return ("review", f"--commit={commit}")
+        case Review():
+            return ("review", "-")
+
+
+def _overrides(request: ExecRequest) -> dict[str, ConfigValue]:
+    overrides: dict[str, ConfigValue] = dict(request.config)
+    overrides |= {
         "approval_policy": "never",
         # Without these three the owner's config.toml could widen a workspace-write run.
         "sandbox_workspace_write.network_access": False,
-        "sandbox_workspace_write.writable_roots": [],
+        "sandbox_workspace_write.writable_roots": list(request.add_dirs),
         # Armarius's own state may lie below /tmp on odd machines; TMPDIR is private to the run.
         "sandbox_workspace_write.exclude_slash_tmp": True,
         # The profile of a login shell resets PATH, and whether codex restores it is a race that the
@@ -84,6 +155,8 @@ def _overrides(request: ExecRequest) -> dict[str, "str | bool | list[str]"]:
         overrides[f"shell_environment_policy.set.{name}"] = ""
     if request.effort is not None:
         overrides["model_reasoning_effort"] = request.effort
+    if request.service_tier is not None:
+        overrides["service_tier"] = request.service_tier
     if request.lean:
         overrides |= {
             "analytics.enabled": False,
@@ -99,6 +172,6 @@ def environ_of(request: ExecRequest, ambient: Mapping[str, str], temporary: Path
     return environ | request.extra_environ | {"PATH": request.tools_path, "TMPDIR": str(temporary)}
 
 
-def toml_value(value: "str | bool | list[str]") -> str:
+def toml_value(value: ConfigValue) -> str:
     """A value as TOML, for `--config key=value`."""
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")

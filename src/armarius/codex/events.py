@@ -6,6 +6,7 @@ that exited does not: a run that was interrupted or killed has no final event an
 for a success. What the stream does not show may still have happened: a command can be missing.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,12 @@ from armarius.thread import (
     Usage,
 )
 
-__all__ = ["Stream", "fold", "read_stream"]
+__all__ = ["LOGIN_REFUSED", "OTHER_THREAD", "Stream", "event_of", "fold", "read_stream", "stops_of"]
+
+LOGIN_REFUSED = "login-refused"
+OTHER_THREAD = "other-thread"
+
+_RETRY_OF_LOGIN = r'\{"type":"error","message":"Reconnecting[^"]*unexpected status 40[13]\b'
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -63,6 +69,19 @@ class Stream(msgspec.Struct, frozen=True):
         return tuple(item for item in self.items if isinstance(item, Notice))
 
 
+def stops_of(resumed: str | None) -> tuple[tuple[str, str], ...]:
+    """The lines at which to end codex, as patterns: it would go on in vain, or in another thread.
+
+    Codex tries a login that was refused five times more, and starts a new thread, silently, when a
+    name that it is to resume does not exist. Only whole events match: an agent's words are inside one.
+    """
+    stops = ((LOGIN_REFUSED, _RETRY_OF_LOGIN),)
+    if resumed is None:
+        return stops
+    other = rf'\{{"type":"thread\.started","thread_id":"(?!{re.escape(resumed)}")'
+    return (*stops, (OTHER_THREAD, other))
+
+
 def read_stream(path: Path) -> Stream:
     """The stream that a run wrote to `path`, as far as it got."""
     with path.open("rb") as file:
@@ -80,6 +99,14 @@ def fold(lines: Iterable[bytes], *, name: str, number: int = 1, byte: int = 0) -
             reader.take(line, place, byte)
         byte += len(line)
     return reader.value()
+
+
+def event_of(line: bytes) -> dict[str, Any]:
+    """A line as its object; what is none is kept as text."""
+    try:
+        return _decode_part(line)
+    except _UNREADABLE:
+        return {"type": "unreadable", "text": line.decode(errors="replace").rstrip("\n")}
 
 
 class _Event(msgspec.Struct):

@@ -17,6 +17,9 @@ Invariant: while the attempt's lock is held, the attempt is alive; once it is fr
     FOLDER/witness.log   what was written to the launch's FIFO, if it names one
     FOLDER/exit.json     written last, atomically
 
+A launch may name patterns (`stops`): a line of the standard output that begins with one ends codex,
+so that it also ends when the Armarius that would have read that line is gone.
+
 The values of the environment never touch the disk: the guard inherits them and hands on those that
 are named. Codex writes to files and not to pipes: a pipe whose reader died makes it panic at its next event.
 The kill goes SIGINT, SIGTERM, SIGKILL, because only SIGINT lets Codex record `turn_aborted` and end
@@ -29,6 +32,7 @@ import ctypes
 import errno
 import json
 import os
+import re
 import select
 import signal
 import sys
@@ -56,6 +60,9 @@ EXIT_SCHEMA = "armarius.exit.v1"
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SIZE_CHECK_S = 1.0
+_FIRST_LOOK_S = 0.05
+_LONGEST_LOOK = 1 << 20
+_LINE_HEAD = 8 << 10  # patterns stand at the beginning of a line
 _STRAGGLER_GRACE_S = 1.0
 _GIVE_UP_S = 15.0  # a process of another user, or one stuck in the kernel
 _POLL_S = 0.05
@@ -148,6 +155,7 @@ def _watch(folder: Path, launch: dict[str, Any], child: int, wakeup: "_Wakeup") 
     began = time.monotonic()
     deadline = began + launch["deadline_s"]
     outcome, sent = "exited", list[str]()
+    output, stopped = _Output(folder / EVENTS, launch["stops"]), None
     steps: Iterator[tuple[signal.Signals, float]] = iter(())
     next_step = _NEVER
     while True:
@@ -159,8 +167,11 @@ def _watch(folder: Path, launch: dict[str, Any], child: int, wakeup: "_Wakeup") 
         if outcome == "exited":
             cancelled = wakeup.cancelled
             flooded = _size(folder) > launch["output_cap_bytes"]
-            if cancelled or flooded or now >= deadline:
-                outcome = "cancelled" if cancelled else "output_cap" if flooded else "deadline"
+            stopped = output.look()
+            if cancelled or flooded or stopped or now >= deadline:
+                outcome = (
+                    "cancelled" if cancelled else "output_cap" if flooded else "stopped" if stopped else "deadline"
+                )
                 steps = iter(_escalation(launch))
                 next_step = now
         if now >= next_step:
@@ -168,17 +179,46 @@ def _watch(folder: Path, launch: dict[str, Any], child: int, wakeup: "_Wakeup") 
             _signal(os.killpg, child, number)
             sent.append(number.name)
             next_step = now + grace
-        wait = min(_SIZE_CHECK_S, next_step - now, max(deadline - now, 0.0) if outcome == "exited" else _NEVER)
+        wait = min(output.pause_s, next_step - now, max(deadline - now, 0.0) if outcome == "exited" else _NEVER)
         wakeup.wait(max(wait, 0.0))
     return {
         "outcome": outcome,
         "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         "signal": signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else None,
         "signals_sent": sent,
+        "stopped_by": stopped,
         "cpu_us": int((usage.ru_utime + usage.ru_stime) * 1_000_000),
         "max_rss_kib": usage.ru_maxrss if sys.platform == "linux" else usage.ru_maxrss // 1024,
         "output_bytes": _size(folder),
     }
+
+
+class _Output:
+    """What codex prints, looked at as it comes; soon again while something does, else less often."""
+
+    def __init__(self, path: Path, stops: list[list[str]]) -> None:
+        self._path = path
+        self._stops = [(name, re.compile(pattern.encode())) for name, pattern in stops]
+        self._offset = 0
+        self.pause_s = _FIRST_LOOK_S if stops else _SIZE_CHECK_S
+
+    def look(self) -> str | None:
+        """The name of the pattern that a line written since begins with."""
+        if not self._stops:
+            return None
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            text = file.read(_LONGEST_LOOK)
+        end = text.rfind(b"\n") + 1
+        if not end and len(text) == _LONGEST_LOOK:
+            end = len(text)  # a line without measure: its head was seen, or will not be
+        self._offset += end
+        self.pause_s = _FIRST_LOOK_S if end else min(2 * self.pause_s, _SIZE_CHECK_S)
+        for line in text[:end].split(b"\n"):
+            for name, pattern in self._stops:
+                if pattern.match(line[:_LINE_HEAD]):
+                    return name
+        return None
 
 
 def _escalation(launch: dict[str, Any]) -> list[tuple[signal.Signals, float]]:

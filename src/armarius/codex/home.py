@@ -9,6 +9,7 @@ refresh token.
 
 import base64
 import binascii
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +17,10 @@ from typing import Any, Literal
 import msgspec
 import tomli_w
 
-from armarius.errors import DataError, HostError, Refused
+from armarius.errors import DataError, HostError
 from armarius.files import private_folder, read_bounded, write_atomic
 
-__all__ = ["Login", "Owner", "check_billing", "make_private_home", "read_owner"]
+__all__ = ["Login", "Owner", "check_fresh", "make_private_home", "read_login", "read_owner"]
 
 _CONFIG = "config.toml"
 _AUTH = "auth.json"
@@ -29,10 +30,16 @@ _KEY_MODES = frozenset({"apikey", "bedrockApiKey", "bedrockAccessKeys"})
 
 
 class Login(msgspec.Struct, frozen=True):
-    """How codex would authenticate. `expires_at_us` is known for `chatgpt` alone."""
+    """How codex would authenticate. `expires_at_us` is known for `chatgpt` alone.
+
+    `mode` is what Codex makes of the file, `stated` what stands in it. `flaws`: it is a `link`, or
+    `exposed` to other users.
+    """
 
     mode: Literal["chatgpt", "api_key", "keyring", "none"]
     expires_at_us: int | None = None
+    stated: str | None = None
+    flaws: tuple[Literal["link", "exposed"], ...] = ()
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -108,32 +115,34 @@ def read_login(codex_home: Path, store: str = "file") -> Login:
     Which of several credentials counts is codex's own order: the stated mode, a key, the tokens.
     """
     path = codex_home / _AUTH
+    if store != "file":  # `auto` asks the keyring first, and what it holds is not seen from here
+        return Login("keyring")
     if not path.exists():
-        return Login("none" if store == "file" else "keyring")
+        return Login("none", flaws=("link",) if path.is_symlink() else ())
     try:
         auth = msgspec.json.decode(read_bounded(path, _LARGEST), type=_Auth)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(
             "login-broken", f"{path} is not a login that codex can read", "run `codex login` again"
         ) from error
+    return Login(*_mode_of(auth), auth.auth_mode, _flaws_of(path))
+
+
+def _mode_of(auth: "_Auth") -> tuple[Literal["chatgpt", "api_key", "none"], int | None]:
     token = auth.tokens.access_token if auth.tokens else ""
     if auth.auth_mode in _KEY_MODES or (auth.auth_mode is None and auth.api_key is not None):
-        return Login("api_key")
+        return "api_key", None
     if auth.auth_mode is None and not token:
-        return Login("none")
+        return "none", None
     # A mode that is not known here is taken for an account, which has a subscription to lose.
-    return Login("chatgpt", _expiry_of(token))
+    return "chatgpt", _expiry_of(token)
 
 
-def check_billing(owner: Owner, present_keys: tuple[str, ...]) -> None:
-    """Refuse a ChatGPT login beside an API key in the environment: one would silently replace the other."""
-    if owner.login.mode in ("chatgpt", "keyring") and present_keys:
-        names = " and ".join(present_keys)
-        raise Refused(
-            "ambient-key",
-            f"{names} is set beside a ChatGPT login in {owner.codex_home}; Codex could bill the key instead",
-            f"unset {names}",
-        )
+def _flaws_of(path: Path) -> tuple[Literal["link", "exposed"], ...]:
+    link: tuple[Literal["link"], ...] = ("link",) if path.is_symlink() else ()
+    seen = path.stat()
+    is_exposed = bool(seen.st_mode & 0o077) or seen.st_uid != os.geteuid()
+    return (*link, "exposed") if is_exposed else link
 
 
 def check_fresh(owner: Owner, until_us: int) -> None:
@@ -143,7 +152,7 @@ def check_fresh(owner: Owner, until_us: int) -> None:
         raise HostError(
             "login-expiring",
             f"the ChatGPT login in {owner.codex_home} expires before the work could end",
-            "run `codex exec hello` once to refresh it, then start again",
+            "run `armarius lanes refresh`, then start again",
         )
 
 

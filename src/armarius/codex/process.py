@@ -41,7 +41,8 @@ class Launch(msgspec.Struct, frozen=True):
     only the names in it are ever written to disk.
 
     `deadline_s` is wall time; `grace_s` the waits after SIGINT and after SIGTERM; the cap bounds
-    standard output and error together. `witness` is a FIFO whose content the guard keeps.
+    standard output and error together. `witness` is a FIFO whose content the guard keeps. `stops` are
+    names with patterns: a line of standard output that begins with one ends codex.
     """
 
     argv: tuple[str, ...]
@@ -51,16 +52,18 @@ class Launch(msgspec.Struct, frozen=True):
     grace_s: tuple[float, float] = (5.0, 2.0)
     output_cap_bytes: int = 256 << 20
     witness: str | None = None
+    stops: tuple[tuple[str, str], ...] = ()
 
 
 class Exit(msgspec.Struct, frozen=True):
     """How an attempt ended, as its guard saw it.
 
-    `outcome` is `exited` (by itself), `deadline`, `cancelled`, `output_cap`, `not_started` (see
-    `error`) or `lost` (the guard was killed; nothing else is known).
+    `outcome` is `exited` (by itself), `deadline`, `cancelled`, `output_cap`, `stopped` (by what it
+    printed: `stopped_by`), `not_started` (see `error`) or `lost` (the guard was killed; nothing else
+    is known).
     """
 
-    outcome: Literal["exited", "deadline", "cancelled", "output_cap", "not_started", "lost"]
+    outcome: Literal["exited", "deadline", "cancelled", "output_cap", "stopped", "not_started", "lost"]
     started_at_us: int | None = None
     ended_at_us: int | None = None
     duration_us: int | None = None
@@ -73,6 +76,7 @@ class Exit(msgspec.Struct, frozen=True):
     max_rss_kib: int = 0
     output_bytes: int = 0
     error: str | None = None
+    stopped_by: str | None = None
     schema: str = guard.EXIT_SCHEMA
 
 

@@ -10,6 +10,7 @@ from armarius.doctor import diagnose
 from armarius.errors import HostError
 
 COMMANDS = {
+    "billing": "Who would be billed for a run, and why.",
     "sessions": "What the sessions take up, and what was left behind.",
 }
 
