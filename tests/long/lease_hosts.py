@@ -1,0 +1,161 @@
+"""Two hosts and one GPU against one PostgreSQL over a network: never two holders, the late one is fenced.
+
+Each host is a network, pid and host-name namespace of its own, so that nobody sees the other's processes.
+It needs root and `ip`; run with `pytest tests/long/lease_hosts.py`.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from support.databases import running_postgres
+
+HOLDER = Path(__file__).parents[1] / "support" / "lease_holder.py"
+NETWORK = "10.213.0.0/16"
+KILLS = int(os.environ.get("ARMARIUS_LONG_KILLS", "40"))
+
+
+class Host:
+    """One host. `address` is that of the server as this host reaches it."""
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name, self.namespace = name, f"arm{os.getpid() % 10_000}{number}"
+        self.outer, self.inner = f"{self.namespace}o", f"{self.namespace}i"
+        self.address, self._own = f"10.213.{number}.1", f"10.213.{number}.2"
+
+    def build(self) -> None:
+        ip("netns", "add", self.namespace)
+        ip("link", "add", self.outer, "type", "veth", "peer", "name", self.inner, "netns", self.namespace)
+        ip("addr", "add", f"{self.address}/24", "dev", self.outer)
+        ip("link", "set", self.outer, "up")
+        ip("-n", self.namespace, "addr", "add", f"{self._own}/24", "dev", self.inner)
+        ip("-n", self.namespace, "link", "set", self.inner, "up")
+
+    def remove(self) -> None:
+        # The link first: with the namespace it goes some time later, and its name is needed again.
+        subprocess.run(["ip", "link", "del", self.outer], check=False, capture_output=True)
+        subprocess.run(["ip", "netns", "del", self.namespace], check=False, capture_output=True)
+
+    def cut(self, *, is_cut: bool) -> None:
+        ip("-n", self.namespace, "link", "set", self.inner, "down" if is_cut else "up")
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def hosts() -> Iterator[tuple[Host, Host]]:
+    if os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("unshare") is None:
+        pytest.skip("network namespaces need root, `ip` and `unshare`")
+    two = Host("scriptorium-a", 1), Host("scriptorium-b", 2)
+    with contextlib.ExitStack() as stack:
+        for host in two:
+            stack.callback(host.remove)
+            try:
+                host.build()
+            except subprocess.CalledProcessError as error:
+                said = error.stderr.decode().strip()
+                if "not permitted" not in said:
+                    raise
+                pytest.skip(f"network namespaces are not permitted here: {said}")
+        yield two
+
+
+@pytest.fixture
+def port(hosts: tuple[Host, Host]) -> Iterator[int]:
+    number = 40_000 + os.getpid() % 10_000
+    addresses = ",".join(host.address for host in hosts)
+    with running_postgres(addresses, NETWORK, number) as folder:
+        with psycopg.connect(f"postgresql://postgres@/postgres?host={folder}&port={number}", autocommit=True) as server:
+            server.execute("CREATE DATABASE shared")
+        yield number
+
+
+class Holder:
+    """A process of a host that takes leases."""
+
+    def __init__(self, host: Host, port: int, folder: Path, length_s: float) -> None:
+        place = f"postgresql://postgres@{host.address}:{port}/shared"
+        script = f'hostname {host.name}; exec "$@"'
+        argv = ["ip", "netns", "exec", host.namespace]
+        argv += ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, "sh"]
+        argv += [sys.executable, str(HOLDER), place, "here", "0", str(length_s), "GPU-1", str(folder)]
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ, start_new_session=True
+        )
+        assert self.hear() == "ready"
+
+    def tell(self, line: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def ask(self, line: str) -> str:
+        self.tell(line)
+        return self.hear()
+
+    def kill(self) -> None:
+        """All of it at once, as a power cut does."""
+        self.process.kill()
+        with self.process:
+            pass
+
+
+def test_the_host_that_was_cut_off_is_fenced_when_it_comes_back(
+    hosts: tuple[Host, Host], port: int, tmp_path: Path
+) -> None:
+    with contextlib.ExitStack() as stack:
+        one, other = (Holder(host, port, tmp_path, 2) for host in hosts)
+        stack.callback(one.kill)
+        stack.callback(other.kill)
+        assert one.ask("acquire") == "held GPU-1 1"
+        assert other.ask("acquire") == "busy"
+        assert one.ask("renew") == "done"
+        hosts[0].cut(is_cut=True)
+        while (said := other.ask("acquire")) == "busy":
+            pass
+        assert said == "held GPU-1 2"
+        hosts[0].cut(is_cut=False)
+        assert one.ask("renew") == "refused lease-fenced"
+        assert one.ask("check") == "refused lease-fenced"
+        assert one.ask("release") == "done"
+        assert other.ask("check") == "done"
+
+
+def test_killed_at_random_two_hosts_never_hold_one_gpu_at_a_time(
+    hosts: tuple[Host, Host], port: int, tmp_path: Path
+) -> None:
+    chance = random.Random(7)
+    said = list[str]()
+    with contextlib.ExitStack() as stack:
+
+        def begin(number: int) -> Holder:
+            holder = Holder(hosts[number], port, tmp_path, 1)
+            stack.callback(holder.kill)
+            holder.tell(f"loop {chance.random()} 1")
+            return holder
+
+        holders = [begin(0), begin(1)]
+        for _ in range(KILLS):
+            number = chance.randrange(2)
+            said += [holders[number].hear() for _ in range(chance.randint(1, 10))]
+            holders[number].kill()
+            holders[number] = begin(number)
+        said += [holder.hear() for holder in holders for _ in range(10)]
+    assert [line for line in said if not line.startswith("turn")] == []
+    tokens = [word for line in said for word in line.split()[1:]]
+    assert len(tokens) == len(set(tokens)) >= KILLS
