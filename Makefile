@@ -35,7 +35,7 @@ NO_FETCH = uv could not be installed with pip, see above; install uv yourself, o
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check conformance bench bench-sessions docs lock install clean compiled
+.PHONY: help demo test test-long check conformance bench bench-sessions docs lock install clean compiled
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name line; do \
@@ -54,6 +54,9 @@ check: install ## Lint, format, types, order of the parts, freshness of the docu
 	@$(BIN)/pyright
 	@$(BIN)/pytest -q tests/architecture
 	@$(BIN)/python docs/generate.py --check
+
+test-long: install ## Run the tests that take minutes (ARGS="-k lease")
+	@$(BIN)/pytest -q -n $(WORKERS) tests/long/*.py $(ARGS)
 
 conformance: install ## Run real Codex of many versions and read what they write (ARGS="-k 0.42")
 	@$(BIN)/pytest -q tests/conformance/versions.py $(ARGS)

@@ -20,7 +20,7 @@ from support.source import Source, read_tree
 PACKAGE = Path(__file__).parents[2] / "src" / "armarius"
 
 ORDER = (
-    *("errors", "clock", "identity", "files", "settings", "redact", "programs"),
+    *("errors", "clock", "identity", "files", "settings", "redact", "programs", "foreground"),
     *("thread", "codex", "rollouts", "store", "sessions", "skills", "recorder", "watch"),
     *("dispatch", "audit", "plans", "gate", "evolve", "testing", "doctor", "demo"),
     *("web", "mcp_server", "install", "cli", "__main__"),
@@ -47,8 +47,8 @@ class Rule(NamedTuple):
 OWNERS = (
     Rule(
         ("subprocess", "pty", "os.system", "os.popen", "os.fork*", "os.exec*", "os.*spawn*", "asyncio.*subprocess*"),
-        ("codex/*", "programs.py"),
-        "one part starts Codex and one the short helpers, and both prove that nothing of them is left",
+        ("codex/*", "programs.py", "foreground.py"),
+        "one part starts Codex, one the short helpers, one the user's own, and all prove that nothing of them is left",
     ),
     Rule(
         ("os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv", "os.unsetenv"),

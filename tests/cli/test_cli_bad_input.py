@@ -96,8 +96,8 @@ ROWS = [
     ("rnu hi", 2, "no command 'rnu'; did you mean 'run'?"),
     ("frobnicate", 2, "no command 'frobnicate'; known: demo, doctor, …"),
     ("sessions lits", 2, "no command 'lits'; did you mean 'list'?"),
-    ("run hi --schemas x", 2, "No such option '--schemas'. Did you mean '--schema'?; see `armarius run --help`"),
-    ("run", 2, "Missing argument 'PROMPT'; see `armarius run --help`"),
+    ("run hi --schemas x", 2, "No such option '--schemas'. (Did you mean one of: …'--schema'?); see …"),
+    ("run", 2, "the prompt is empty; say what is to be done"),
     ("run a b", 2, "Got unexpected extra argument (b); see `armarius run --help`"),
     ("run hi --timeout soon", 2, "Invalid value for '--timeout': 'soon' is not a valid float…"),
     ("run hi --timeout 0", 2, "--timeout 0 is not within 0 and 3600 seconds"),
@@ -366,7 +366,10 @@ def test_an_api_key_beside_a_chatgpt_login_is_refused_by_name_and_never_shown(
     (desk.codex_home / "auth.json").write_text(json.dumps(login))
     environ = {name: KEY}
     done, as_json = desk.type(*typed.split(), environ=environ), desk.type(*typed.split(), "--json", environ=environ)
-    line = f"{name} is set beside a ChatGPT login in …; Codex could bill the key instead; unset {name}"
+    line = (
+        f"{name} is set beside a ChatGPT login in …; Codex could bill the key instead; unset {name}, "
+        "or let Armarius drop such variables with `drop_keys = true` in your config.toml"
+    )
     hold(done, as_json, 5, line, check)
     doctor = desk.type("doctor", environ=environ)
     assert doctor.code == 4

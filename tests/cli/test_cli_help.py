@@ -32,7 +32,11 @@ def does_something(command: click.Command) -> bool:
 def test_there_are_as_many_commands_as_we_mean_to_have() -> None:
     named = sorted(" ".join(path) for path, command in EVERY.items() if does_something(command))
     assert named == [
-        *("demo", "doctor", "doctor sessions", "install hooks", "run", "runs list", "runs show", "schema"),
+        *("demo", "doctor", "doctor billing", "doctor sessions", "fork", "install hooks"),
+        *("lanes add", "lanes list", "lanes login", "lanes refresh", "lanes remove", "lanes status", "lanes use"),
+        *("resources add", "resources lease", "resources list", "resources probe", "resources remove"),
+        *("resume", "review", "run", "runs cancel", "runs list", "runs logs", "runs retry", "runs show", "runs wait"),
+        "schema",
         *("sessions export", "sessions list", "sessions search", "sessions show", "sessions stats", "sessions sync"),
         *("sessions tail", "sleep adopt", "sleep rollback", "sleep run", "sleep status", "uninstall hooks", "watch"),
     ]

@@ -50,7 +50,8 @@ def test_the_answer_goes_to_standard_output_and_the_rest_to_standard_error(termi
         (["run", "-"], script({"say": "read"}).encode()),
         (["run", "--json", "-"], script({"say": "read"}).encode()),
         (["run", "--", "--help " + script({"say": "read"})], b""),
-        (["run", "-C", "deep", script({"say": "read"})], b"what stands here is not read"),
+        (["run"], script({"say": "read"}).encode()),
+        (["run", "-C", "deep", script({"say": "read"})], b"beside it"),
     ],
 )
 def test_a_prompt_comes_from_where_it_is_said_to_be(terminal: Terminal, words: list[str], stdin: bytes) -> None:
@@ -89,7 +90,7 @@ def test_a_run_writes_only_where_it_may_and_what_it_changed_is_seen_by_us(termin
     prompt = script({"sh": "echo new > made.txt"}, {"say": "I made it."})
     forbidden, allowed = terminal.type("run", prompt), terminal.type("run", "--sandbox", "workspace-write", prompt)
     assert (forbidden.code, allowed.code, forbidden.out, allowed.out) == (0, 0, "I made it.\n", "I made it.\n")
-    assert summary(forbidden)["rest"] == "1 command"
+    assert summary(forbidden)["rest"] == "1 command (1 failed)"
     assert summary(allowed)["rest"] == "1 command · changed made.txt"
     assert (terminal.project / "made.txt").read_text() == "new\n"
 
@@ -99,7 +100,7 @@ FAULTS = [
     ("401", 4, "login", "unexpected status 401 Unauthorized: …", "run `codex login`, or set the key …"),
     ("403", 4, "login", "unexpected status 403 Forbidden: …", "run `codex login`, or set the key …"),
     ("429", 1, "rate-limited", "exceeded retry limit, last status: 429 Too Many Requests…", "wait for the limit …"),
-    ("usage-limit", 1, "rate-limited", "You…ve hit your usage limit…", "wait for the limit …"),
+    ("usage-limit", 1, "rate-limited", "You…ve hit your usage limit…", "try again at 20…Z"),
     ("500", 1, "turn-failed", "…", ""),
     ("context", 1, "turn-failed", "Codex ran out of room in the model's context window…", ""),
     ("cut", 1, "turn-failed", "stream disconnected before completion…", ""),
@@ -134,6 +135,7 @@ def test_a_silent_model_is_given_up_at_the_deadline_and_nothing_is_left_running(
         "message": "",
         "hint": "raise --timeout",
         "exit_code": 1,
+        "retry_at_us": None,
     }
     assert terminal.living() == []
 

@@ -122,8 +122,8 @@ def test_a_read_only_run_changes_nothing(world: World) -> None:
     ("fault", "requests", "code", "said"),
     [
         ("400", 1, "turn-failed", "scripted: bad request"),
-        ("401", 2, "login", "unexpected status 401 Unauthorized: scripted: incorrect API key"),
-        ("403", 2, "login", "unexpected status 403 Forbidden"),
+        ("401", 1, "login", "unexpected status 401 Unauthorized: scripted: incorrect API key"),
+        ("403", 1, "login", "unexpected status 403 Forbidden"),
         ("429", 1, "rate-limited", "exceeded retry limit, last status: 429"),
         ("usage-limit", 1, "rate-limited", "hit your usage limit"),
         ("500", 4, "turn-failed", "high demand"),
@@ -146,7 +146,7 @@ def test_a_turn_that_fails_fails_the_run_and_costs_only_what_the_provider_told(
     assert result.problem.exit_code == (4 if code == "login" else 1)
     assert world.server.requests == 1 + requests
     assert result.usage == sum(world.server.usage.values(), Usage())
-    assert (result.commands, result.retries) == (1, 1 if requests > 1 else 0)
+    assert (result.commands, result.retries) == (1, 1 if requests > 1 or code == "login" else 0)
 
 
 def test_a_provider_that_cannot_be_reached_ends_the_run_and_not_its_deadline(world: World) -> None:

@@ -19,9 +19,14 @@ __all__ = ["cli", "main"]
 
 COMMANDS = {
     "run": "Do one piece of work with Codex and say what came of it.",
+    "resume": "Go on in the thread of an earlier run, or in a session of your own.",
+    "fork": "Begin a new thread with the history of an earlier one, which stays as it is.",
+    "review": "Let Codex review changes; it can only read.",
     "runs": "What was run, and how it ended.",
     "sessions": "What happened in every Codex session on this machine.",
     "watch": "Say what needs a person, and nothing else.",
+    "lanes": "Keep logins apart, and know what each may still do.",
+    "resources": "What is scarce, who has it, and using it alone.",
     "sleep": "Let skills get better overnight, behind a held-out gate.",
     "demo": "See the whole loop on real Codex, without an account.",
     "doctor": "Say what is missing and how to get it; change nothing.",

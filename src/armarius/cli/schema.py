@@ -5,13 +5,16 @@ from typing import Any
 import click
 import msgspec
 
+from armarius.cli.doctor.billing import BillingReport
 from armarius.cli.output import print_json, say
-from armarius.cli.runs import RunList, RunRecord
+from armarius.cli.runs.lines import RunList, RunRecord
 from armarius.cli.sessions.search import Found
 from armarius.cli.sleep import SleepStatus
 from armarius.codex.process import Exit
 from armarius.demo.flight import FlightReport
-from armarius.dispatch.request import RunResult
+from armarius.dispatch.lane_status import LaneList, LaneReports, LaneRow
+from armarius.dispatch.request import RunEvent, RunResult
+from armarius.dispatch.resource_report import LeaseReport, ResourceChange, ResourceList, ResourceProbe
 from armarius.doctor import Diagnosis
 from armarius.errors import UsageError, nearest
 from armarius.evolve.reflect import SCHEMA as EDITS
@@ -47,13 +50,22 @@ SHAPES = {
     "change": Change,
     "demo": FlightReport,
     "doctor": Diagnosis,
+    "doctor_billing": BillingReport,
     "doctor_sessions": Health,
     "error": _Error,
     "exit": Exit,
     "hooks": HooksReport,
+    "lane": LaneRow,
+    "lane_status": LaneReports,
+    "lanes": LaneList,
+    "lease": LeaseReport,
     "night": NightReport,
     "rehearsal": Rehearsal,
+    "resource": ResourceChange,
+    "resource_probe": ResourceProbe,
+    "resources": ResourceList,
     "run": RunResult,
+    "run_event": RunEvent,
     "run_record": RunRecord,
     "runs": RunList,
     "search": Found,

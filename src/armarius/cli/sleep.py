@@ -7,8 +7,8 @@ import msgspec
 
 from armarius import settings as configuration
 from armarius.cli.output import print_json, print_table, say
-from armarius.cli.workbench import ledger_of, workbench
 from armarius.clock import SystemClock, rfc3339
+from armarius.dispatch.workbench import ledger_of, workbench
 from armarius.errors import DataError, Refused, UsageError
 from armarius.evolve import staging
 from armarius.evolve.night import Night, NightOrder

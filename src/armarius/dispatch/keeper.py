@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from armarius.clock import Clock
+from armarius.codex.command import Review
 from armarius.codex.events import read_stream
 from armarius.codex.guard import Identity, identity_of
 from armarius.codex.process import Attempt, Exit
@@ -19,16 +20,26 @@ from armarius.dispatch import records, workspace
 from armarius.dispatch.records import QUERIES, AttemptRow, RunRow
 from armarius.dispatch.request import RunRequest, RunResult
 from armarius.dispatch.settle import Remains, responses_of, settle
-from armarius.files import private_folder
-from armarius.rollouts.discovery import find_rollout
+from armarius.files import private_folder, write_atomic
+from armarius.rollouts.discovery import find_rollout, find_rollouts
 from armarius.rollouts.reader import read_rollout
 from armarius.store.database import Database
 from armarius.thread import Thread
 
-__all__ = ["BEFORE", "Begun", "Keeper"]
+__all__ = ["BEFORE", "Begun", "Keeper", "folders_of", "note_past"]
 
 BEFORE = "before.json"
 """The files of a run's folder as they were before it, beside the attempt."""
+
+_PAST = "past.json"
+_CLOCKS_APART_US = 2_000_000
+
+
+class _Past(msgspec.Struct, frozen=True):
+    """What a thread held before a run resumed it; the rest is the run's own."""
+
+    turns: frozenset[str]
+    responses: frozenset[str]
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -95,13 +106,11 @@ class Keeper:
         before = attempt.folder / BEFORE
         files = None
         if before.exists():
-            now = workspace.snapshot(Path(begun.request.cwd))
+            now = workspace.snapshot(*folders_of(begun.request))
             files = workspace.changed(workspace.decode(before.read_bytes()), now)
-        return Remains(end, stream, stderr, self._thread(begun.request, stream.thread_id), files)
-
-    def _thread(self, request: RunRequest, thread_id: str | None) -> Thread | None:
-        path = None if thread_id is None else find_rollout(Path(request.codex_home), thread_id)
-        return None if path is None else read_rollout(path)
+        thread = _own(_thread(begun.request, stream.thread_id), attempt.folder)
+        children = _reviewers(begun.request, thread, end) if thread is not None else ()
+        return Remains(end, stream, stderr, thread, files, children, is_fresh=begun.request.origin is None)
 
     def begun(self, run: RunRow, number: int, request: RunRequest) -> Begun:
         attempt = Attempt(private_folder(Path(run.folder) / str(number)))
@@ -130,6 +139,47 @@ class Keeper:
             )
             == 1
         )
+
+
+def folders_of(request: RunRequest) -> tuple[Path, ...]:
+    """The folders that a run may write to: its own first."""
+    return tuple(map(Path, (request.cwd, *request.add_dirs)))
+
+
+def note_past(folder: Path, request: RunRequest, thread_id: str) -> None:
+    """Keep beside an attempt what the thread that it resumes holds already."""
+    thread = _thread(request, thread_id)
+    turns = frozenset(turn.id for turn in thread.turns) if thread else frozenset[str]()
+    responses = frozenset(response.response_id for response in thread.responses) if thread else frozenset[str]()
+    write_atomic(folder / _PAST, msgspec.json.encode(_Past(turns, responses)))
+
+
+def _thread(request: RunRequest, thread_id: str | None) -> Thread | None:
+    path = None if thread_id is None else find_rollout(Path(request.codex_home), thread_id)
+    return None if path is None else read_rollout(path)
+
+
+def _own(thread: Thread | None, folder: Path) -> Thread | None:
+    """The part of a thread that an attempt added to it."""
+    path = folder / _PAST
+    if thread is None or not path.exists():
+        return thread
+    past = msgspec.json.decode(path.read_bytes(), type=_Past)
+    return msgspec.structs.replace(
+        thread,
+        turns=tuple(turn for turn in thread.turns if turn.id not in past.turns),
+        responses=tuple(response for response in thread.responses if response.response_id not in past.responses),
+    )
+
+
+def _reviewers(request: RunRequest, thread: Thread, end: Exit) -> tuple[Thread, ...]:
+    """The threads in which Codex does a review; the one that was started holds only its words."""
+    if not isinstance(request.origin, Review) or end.started_at_us is None:
+        return ()
+    since_us = end.started_at_us - _CLOCKS_APART_US
+    files = (file for file in find_rollouts(Path(request.codex_home)) if file.changed_us >= since_us)
+    threads = (read_rollout(file.path) for file in files if file.thread_id > thread.id)  # born later: ids sort by birth
+    return tuple(child for child in threads if child.parent_id == thread.id)
 
 
 def _lives(owner: Identity) -> bool:

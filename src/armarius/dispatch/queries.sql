@@ -75,3 +75,8 @@ WHERE id = :id AND ended_at_us IS NULL;
 INSERT INTO response_usage (run_id, response_id, turn_id, input, cached_input, cache_write, output, reasoning, source)
 VALUES (:run_id, :response_id, :turn_id, :input, :cached_input, :cache_write, :output, :reasoning, :source)
 ON CONFLICT (run_id, response_id) DO NOTHING;
+
+-- name: run_by_thread
+-- The newest run in a thread; none that was meant for another one.
+SELECT * FROM run WHERE thread_id = :thread_id AND (error_code IS NULL OR error_code <> 'thread-other')
+ORDER BY created_at_us DESC, id DESC LIMIT 1;

@@ -8,23 +8,27 @@ from typing import Any, Literal
 
 import msgspec
 
+from armarius.codex.command import ConfigValue, Origin
 from armarius.thread import Usage
 
-__all__ = ["DEADLINE_S", "FilesEvidence", "Problem", "RunRequest", "RunResult", "RunState"]
+__all__ = ["DEADLINE_S", "FilesEvidence", "Problem", "RunEvent", "RunRequest", "RunResult", "RunState"]
 
 DEADLINE_S = 3600.0
 
 FilesEvidence = Literal["stat", "sandbox", "unknown"]
 """How it is known which files changed: we compared them, the sandbox forbids any change, or not."""
 
-Role = Literal["worker", "replay", "reflection"]
+Role = Literal["worker", "replay", "reflection", "reviewer"]
 RunState = Literal["succeeded", "failed", "interrupted", "cancelled", "crashed", "timed_out"]
 
 
 class RunRequest(msgspec.Struct, frozen=True):
     """One piece of work.
 
-    Paths are absolute. `tools_path` is the PATH of the agent's commands. `paid_key` names the paid
+    Paths are absolute. `tools_path` is the PATH of the agent's commands. `origin` is None for a new
+    thread; `prompt` is empty for a fork that asks nothing yet and for a review of named changes.
+    `add_dirs` may be written to besides `cwd`. An `ephemeral` run leaves no session file, so what it
+    was allowed cannot be read back: it is read-only. `paid_key` names the paid
     unit: two requests with one key are one run. `replicate` tells repetitions apart, also for the
     model's provider. `witness` is a FIFO on which tools report.
     `environ` holds names and values that the owner's provider needs; it is never stored.
@@ -46,23 +50,46 @@ class RunRequest(msgspec.Struct, frozen=True):
     replicate: int = 0
     witness: str | None = None
     environ: dict[str, str] = {}
+    origin: Origin | None = None
+    service_tier: str | None = None
+    profile: str | None = None
+    images: tuple[str, ...] = ()
+    add_dirs: tuple[str, ...] = ()
+    config: dict[str, ConfigValue] = {}
+    ephemeral: bool = False
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Why a run did not succeed: a stable word, what happened, the way out, and an exit code."""
+    """Why a run did not succeed: a stable word, what happened, the way out, and an exit code.
+
+    `retry_at_us` is when the provider will listen again, as far as it said so.
+    """
 
     code: str
     message: str
     hint: str = ""
     exit_code: int = 1
+    retry_at_us: int | None = None
+
+
+class RunEvent(msgspec.Struct, frozen=True):
+    """A line that Codex printed in an attempt of a run (`armarius.run_event.v1`); `event` is Codex's own."""
+
+    run: str
+    attempt: int
+    line: int
+    event: dict[str, Any]
+    schema: str = "armarius.run_event.v1"
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a run (`armarius.run.v1`).
 
     `answer` is the agent's last message, set when and only when the turn was completed; `parsed`
-    is its JSON when a schema was given. `usage` counts this run alone. `sandbox_seen` is what Codex
-    recorded. `files_changed` comes from the file system, `files_evidence` says how it is known.
+    is its JSON when a schema was given. `usage` counts this run alone. `failed_commands` are those that
+    failed or were declined, which a completed turn may well have; `failed_changes` are such patches.
+    `sandbox_seen` is what Codex recorded. `files_changed` comes from the file system,
+    `files_evidence` says how it is known.
     """
 
     id: str
@@ -78,6 +105,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     responses: int = 0
     commands: int = 0
     failed_commands: int = 0
+    failed_changes: int = 0
     retries: int = 0
     sandbox: str = ""
     sandbox_seen: str | None = None
@@ -91,4 +119,5 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     started_at_us: int | None = None
     ended_at_us: int | None = None
     duration_us: int | None = None
+    origin: Origin | None = None
     schema: str = "armarius.run.v1"

@@ -17,10 +17,11 @@ import msgspec
 
 from armarius.clock import Clock
 from armarius.codex.binary import Binary
-from armarius.codex.command import ExecRequest, argv_of, environ_of
+from armarius.codex.command import ExecRequest, Resume, argv_of, environ_of
+from armarius.codex.events import stops_of
 from armarius.codex.process import Attempt, Launch
 from armarius.dispatch import records, workspace
-from armarius.dispatch.keeper import BEFORE, Begun, Keeper
+from armarius.dispatch.keeper import BEFORE, Begun, Keeper, folders_of, note_past
 from armarius.dispatch.records import QUERIES, RunRow
 from armarius.dispatch.request import RunRequest, RunResult
 from armarius.errors import HostError
@@ -132,7 +133,10 @@ class Runner(Keeper):
         if request.schema is not None:
             write_atomic(folder / _SCHEMA, msgspec.json.encode(request.schema))
         if request.sandbox != Sandbox.READ_ONLY.flag:
-            write_atomic(folder / BEFORE, workspace.encode(workspace.snapshot(Path(request.cwd))))
+            write_atomic(folder / BEFORE, workspace.encode(workspace.snapshot(*folders_of(request))))
+        resumed = request.origin.thread_id if isinstance(request.origin, Resume) else None
+        if resumed is not None:
+            note_past(folder, request, resumed)
         command = ExecRequest(
             prompt=request.prompt,
             cwd=request.cwd,
@@ -144,6 +148,13 @@ class Runner(Keeper):
             lean=request.lean,
             thread_source=f"armarius-{request.role}" + (f"-replicate-{request.replicate}" if request.replicate else ""),
             extra_environ=request.environ | {"HOME": request.home, "CODEX_HOME": request.codex_home},
+            ephemeral=request.ephemeral,
+            origin=request.origin,
+            service_tier=request.service_tier,
+            profile=request.profile,
+            images=request.images,
+            add_dirs=request.add_dirs,
+            config=request.config,
         )
         return Launch(
             argv=argv_of(command, self._binary),
@@ -151,4 +162,5 @@ class Runner(Keeper):
             cwd=request.cwd,
             deadline_s=request.deadline_s,
             witness=request.witness,
+            stops=stops_of(resumed),
         )

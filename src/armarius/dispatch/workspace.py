@@ -21,11 +21,20 @@ are lone surrogates, as everywhere in Python (PEP 383)."""
 _OURS_NOT = frozenset({".git"})
 
 
-def snapshot(folder: Path) -> Snapshot:
-    """Every file and link below `folder` but git's own; folders count through what is in them."""
+def snapshot(folder: Path, *others: Path) -> Snapshot:
+    """Every file and link below `folder` but git's own; folders count through what is in them.
+
+    What lies below `others` goes by its whole path.
+    """
+    found = _below(str(folder), len(os.path.join(folder, "")))  # noqa: PTH118  # with the slash, which "/" already has
+    for other in others:
+        found |= _below(str(other), 0)
+    return found
+
+
+def _below(folder: str, start: int) -> Snapshot:
     found: Snapshot = {}
-    waiting = [str(folder)]
-    start = len(os.path.join(folder, ""))  # noqa: PTH118  # with the slash, which "/" already has
+    waiting = [folder]
     while waiting:
         try:
             entries = list(os.scandir(waiting.pop()))

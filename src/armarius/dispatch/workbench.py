@@ -1,25 +1,27 @@
-"""What a command works with, taken from the user's settings.
+"""What runs need, taken from the user's settings.
 
 Owns opening the ledger and bringing together codex, its owner and a runner. Does not own work.
-Invariant: a command gets its runner only after the login was found fit to be billed, and what an
-earlier Armarius left open on this host has been recorded by then.
+Invariant: nobody gets a runner before the login was found fit to be billed, and what an earlier
+Armarius left open on this host has been recorded by then.
 """
 
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import msgspec
 
 from armarius.clock import Clock, SystemClock
 from armarius.codex.binary import Binary, find
-from armarius.codex.home import Owner, check_billing, read_owner
+from armarius.codex.home import Owner, read_owner
+from armarius.dispatch.billing import admit
 from armarius.dispatch.runner import Runner
 from armarius.files import private_folder
 from armarius.settings import Settings
 from armarius.store.database import Database
 from armarius.store.ledger import open_ledger
 
-__all__ = ["Workbench", "ledger_of", "workbench"]
+__all__ = ["Workbench", "keys_of", "ledger_of", "workbench"]
 
 
 class Workbench(msgspec.Struct, frozen=True):
@@ -44,13 +46,28 @@ def ledger_of(settings: Settings) -> Generator[Database]:
 @contextmanager
 def workbench(settings: Settings) -> Generator[Workbench]:
     """All that runs need, for the time of a command."""
-    owner = read_owner(settings.codex_home)
-    check_billing(owner, settings.api_keys)
+    owner, keys = keys_of(settings, settings.codex_home)
     private_folder(settings.home)
     binary = find(setting=settings.codex, search_path=settings.search_path, cache=settings.home / "probes.json")
     clock = SystemClock()
-    keys = {name: settings.environ[name] for name in owner.key_variables if name in settings.environ}
     with ledger_of(settings) as ledger:
         runner = Runner(ledger, clock, settings.runs, binary, settings.environ)
         runner.recover()
         yield Workbench(owner, keys, binary, ledger, runner, clock)
+
+
+def keys_of(
+    settings: Settings,
+    codex_home: Path,
+    *,
+    program: Path | None = None,
+    cwd: Path | None = None,
+    profile: str | None = None,
+) -> tuple[Owner, dict[str, str]]:
+    """The owner of a CODEX_HOME, fit to be billed, and what of the environment its provider names.
+
+    `program` is the Codex that is asked whether it agrees, `cwd` and `profile` are those of the run.
+    """
+    owner = read_owner(codex_home)
+    admit(settings, codex_home, program=program, cwd=cwd, profile=profile)
+    return owner, {name: settings.environ[name] for name in owner.key_variables if name in settings.environ}

@@ -1,0 +1,272 @@
+"""What `run`, `resume`, `fork` and `review` have in common on the command line.
+
+Owns their flags, the prompt with what is piped in, the files they write for the caller, and what is
+printed. Does not own what a flag may say (`dispatch.desk`).
+Invariant: an answer's file is there only when a turn was completed: one from before is taken away at
+the start. What is piped in is never dropped, and never waited for without end.
+"""
+
+import os
+import select
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import click
+import msgspec
+
+from armarius.cli.output import print_json, say
+from armarius.codex.overrides import parse_override
+from armarius.dispatch.answer import read_schema
+from armarius.dispatch.desk import Desk, Options
+from armarius.dispatch.request import RunRequest, RunResult
+from armarius.errors import DataError, UsageError
+from armarius.files import file_kind, write_atomic
+from armarius.thread import Sandbox
+
+__all__ = ["AS_JSON", "Flags", "do", "flags", "folder_of", "read_prompt", "report", "words_of"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_PATIENCE_S = 3.0
+_LARGEST_INPUT = 16 << 20
+_PATH = click.Path(path_type=Path)
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+
+_SANDBOX = click.option("--sandbox", type=click.Choice([mode.flag for mode in Sandbox]), help="What commands may do.")
+_SCHEMA = click.option("--schema", "schema_file", type=_PATH, help="JSON Schema the answer must fit.")
+_COMMON = (
+    click.option("-C", "--cd", "folder", type=_PATH, help="Work in this folder."),
+    click.option("--model", help="The model; default: what your Codex is set to."),
+    click.option("--effort", help="Reasoning effort, e.g. low, medium, high."),
+    click.option("--service-tier", help="The provider's service tier, e.g. flex, priority."),
+    click.option("--profile", help="A profile of yours: NAME.config.toml in CODEX_HOME."),
+    click.option("--config", "config", multiple=True, metavar="KEY=VALUE", help="A harmless key of Codex's."),
+    click.option("--timeout", type=float, help="Seconds until the run is ended."),
+    click.option("-o", "--last-message", type=_PATH, help="Write the answer of a completed turn to this file."),
+    click.option("--events", type=_PATH, help="Write Codex's events to this file, as they come."),
+    AS_JSON,
+)
+_WRITING = (
+    click.option("--add-dir", "add_dirs", type=_PATH, multiple=True, help="A further folder that may be written to."),
+    click.option("--skip-git-check", is_flag=True, help="Let a run write where there is no git repository."),
+)
+_IMAGE = click.option("--image", "images", type=_PATH, multiple=True, help="An image that goes with the prompt.")
+_EPHEMERAL = click.option("--ephemeral", is_flag=True, help="Leave no session file; only for a read-only run.")
+
+
+def flags(*, writes: bool = True, images: bool = True, ephemeral: bool = False) -> Callable[[_F], _F]:
+    """The flags of a Codex user, as far as a command has a use for them."""
+    chosen = [
+        *((_SANDBOX, _SCHEMA) if writes else ()),
+        *_COMMON[:5],
+        *((_IMAGE,) if images else ()),
+        *(_WRITING if writes else ()),
+        *((_EPHEMERAL,) if ephemeral else ()),
+        *_COMMON[5:],
+    ]
+
+    def decorate(function: _F) -> _F:
+        for option in reversed(chosen):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+class Flags(msgspec.Struct, frozen=True, kw_only=True):
+    """What was typed, by the names of the flags."""
+
+    as_json: bool
+    folder: Path | None = None
+    sandbox: str | None = None
+    schema_file: Path | None = None
+    model: str | None = None
+    effort: str | None = None
+    service_tier: str | None = None
+    profile: str | None = None
+    images: tuple[Path, ...] = ()
+    add_dirs: tuple[Path, ...] = ()
+    config: tuple[str, ...] = ()
+    timeout: float | None = None
+    ephemeral: bool = False
+    skip_git_check: bool = False
+    last_message: Path | None = None
+    events: Path | None = None
+
+    def options(self) -> Options:
+        """The same as a wish."""
+        return Options(
+            cwd=self.folder,
+            sandbox=self.sandbox,
+            model=self.model,
+            effort=self.effort,
+            service_tier=self.service_tier,
+            profile=self.profile,
+            images=self.images,
+            add_dirs=self.add_dirs,
+            config=dict(map(parse_override, self.config)),
+            schema=read_schema(self.schema_file) if self.schema_file else None,
+            timeout=self.timeout,
+            ephemeral=self.ephemeral,
+            skip_git_check=self.skip_git_check,
+        )
+
+
+def words_of(typed: dict[str, Any]) -> Flags:
+    """The flags of a command, as click hands them over."""
+    return Flags(**typed)
+
+
+def folder_of(folder: Path | None) -> Path:
+    """The folder that is meant; DataError when it is not there."""
+    path = Path(os.getcwd()) if folder is None else folder.absolute()  # noqa: PTH109  # keeps the name of a link
+    if not path.is_dir():
+        raise DataError("folder-missing", f"no folder at {path}", "name an existing one with -C")
+    return path
+
+
+def do(desk: Desk, request: RunRequest, typed: Flags) -> int:
+    """Run a request to its end, write the files that were asked for, and print what came of it."""
+    with Outputs(typed.last_message, typed.events) as outputs:
+        result = desk.do(request, each=outputs.event if typed.events else None)
+        outputs.end(result)
+    return report(result, as_json=typed.as_json)
+
+
+class Outputs:
+    """The files that the caller named: the answer, and the events as they come."""
+
+    def __init__(self, answer: Path | None, events: Path | None) -> None:
+        self._answer = None if answer is None else _place(answer, "-o")
+        self._events = None if events is None else _place(events, "--events")
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        """Take away what an earlier run left under these names."""
+        for path in (self._answer, self._events):
+            if path is not None:
+                path.unlink(missing_ok=True)
+        if self._events is not None:
+            self._descriptor = os.open(self._events, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        return self
+
+    def event(self, line: bytes) -> None:
+        """Append one whole line; whoever follows the file sees no half of it."""
+        while line:
+            line = line[os.write(self._descriptor, line) :]
+
+    def end(self, result: RunResult) -> None:
+        """Write the answer, if there is one."""
+        if self._answer is not None and result.answer is not None:
+            write_atomic(self._answer, result.answer.encode())
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+
+def _place(path: Path, flag: str) -> Path:
+    """A name under which a file can be made: its folder is there, and it is nothing but a file itself."""
+    whole = path.absolute()
+    if not whole.parent.is_dir():
+        raise DataError("output-folder", f"no folder at {whole.parent}", f"name an existing one with {flag}")
+    try:
+        mode = whole.lstat().st_mode
+    except FileNotFoundError:
+        return whole
+    if not stat.S_ISREG(mode):
+        raise DataError("output-kind", f"{whole} is a {file_kind(mode)}", f"name a file with {flag}")
+    return whole
+
+
+def read_prompt(prompt: str | None, *, is_optional: bool = False) -> str:
+    """What is asked: the argument, standard input for `-`, or what is piped in; both go together as Codex puts them.
+
+    An argument with data piped in becomes the argument and a `<stdin>` block.
+    """
+    if prompt is None and is_optional:
+        return ""
+    if prompt == "-":
+        text = _decoded(_read_all(), "standard input")
+    elif prompt is None:
+        piped = _piped()
+        if piped is None:
+            raise UsageError("prompt-missing", "there is no prompt", "give it as an argument, or pipe it in")
+        text = piped
+    else:
+        said = _decoded(os.fsencode(prompt), "PROMPT")
+        piped = _piped()
+        block = f"\n\n<stdin>\n{piped}" + ("" if piped.endswith("\n") else "\n") + "</stdin>" if piped else ""
+        text = said + block
+    if not text.strip():
+        raise UsageError("prompt-empty", "the prompt is empty", "say what is to be done")
+    return text
+
+
+def _piped() -> str | None:
+    """What is piped in or redirected from a file; None for a terminal and for nothing at all."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return None
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        ready, _, _ = select.select([0], [], [], _PATIENCE_S)
+        if not ready:
+            raise UsageError(
+                "stdin-open",
+                f"standard input is open, and nothing came from it for {_PATIENCE_S:g} seconds",
+                "add `< /dev/null`, or give `-` to wait for it",
+            )
+    elif not stat.S_ISREG(mode):
+        return None
+    return _decoded(_read_all(), "standard input")
+
+
+def _read_all() -> bytes:
+    data = sys.stdin.buffer.read(_LARGEST_INPUT + 1)
+    if len(data) > _LARGEST_INPUT:
+        raise DataError("prompt-size", f"standard input has more than {_LARGEST_INPUT:,} bytes", "name a file instead")
+    return data
+
+
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "prompt-encoding", f"{where}: byte {error.start} is not UTF-8", "write the prompt in UTF-8"
+        ) from error
+
+
+def report(result: RunResult, *, as_json: bool) -> int:
+    """Print what came of a run; its exit code."""
+    problem = result.problem
+    if as_json:
+        print_json(result)
+    else:
+        if result.answer is not None:
+            say(result.answer)
+        say(_summary(result), err=True)
+        if problem is not None:
+            say(f"armarius: {problem.message}" + (f"; {problem.hint}" if problem.hint else ""), err=True)
+    return 0 if problem is None else problem.exit_code
+
+
+def _summary(result: RunResult) -> str:
+    usage = result.usage
+    seconds = (result.duration_us or 0) / 1_000_000
+    parts = [
+        f"{result.id} {result.state} in {seconds:.1f} s",
+        f"{usage.input:,} tokens in ({usage.cached_input:,} cached), {usage.output:,} out",
+        ("1 command" if result.commands == 1 else f"{result.commands} commands")
+        + (f" ({result.failed_commands} failed)" if result.failed_commands else ""),
+    ]
+    if result.failed_changes:
+        parts.append(f"{result.failed_changes} patches failed")
+    if result.files_changed:
+        parts.append("changed " + ", ".join(result.files_changed))
+    return " · ".join(parts)

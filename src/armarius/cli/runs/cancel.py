@@ -1,0 +1,22 @@
+"""`armarius runs cancel`."""
+
+import click
+
+from armarius.cli.runs.lines import AS_JSON, keeper, print_runs
+from armarius.dispatch.afterwards import cancel
+from armarius.dispatch.records import find_run
+
+
+@click.command()
+@click.argument("run")
+@AS_JSON
+def command(*, run: str, as_json: bool) -> int:
+    """End a run and everything it started.
+
+    RUN is its id or the beginning of it. When this returns 0, nothing of the run is left alive and it
+    is recorded as cancelled; it is 1 when the run ended in another way meanwhile.
+    """
+    with keeper() as runs:
+        ended = cancel(runs, find_run(runs.ledger, run))
+    print_runs([ended], as_json=as_json)
+    return 0 if ended.state == "cancelled" else 1

@@ -1,0 +1,41 @@
+"""`armarius runs show`."""
+
+import click
+
+from armarius.cli.output import print_json, say
+from armarius.cli.runs.lines import AS_JSON, RunRecord, event_line, keeper, run_line
+from armarius.clock import rfc3339
+from armarius.dispatch.records import find_run
+from armarius.store.ledger import events_of
+
+
+@click.command()
+@click.argument("run")
+@AS_JSON
+def command(*, run: str, as_json: bool) -> int:
+    """Show one run.
+
+    RUN is its id or the beginning of it.
+    """
+    with keeper() as runs:
+        row = find_run(runs.ledger, run)
+        events = events_of(runs.ledger, row.id)
+    if as_json:
+        print_json(RunRecord(run_line(row), row.outcome, tuple(map(event_line, events))))
+        return 0
+    say(f"{row.id}  {row.state}  {row.role}")
+    say(f"in {row.cwd} · sandbox {row.sandbox} · codex {row.codex_version or '?'}")
+    for event in events:
+        say(f"  {rfc3339(event.at_us)}  {event.kind} {event.body}")
+    result = row.outcome
+    if result is not None:
+        usage = result.usage
+        say(f"thread {result.thread_id or 'none'} · {usage.input:,} tokens in, {usage.output:,} out")
+        say(f"folder {result.folder}")
+        if result.files_changed:
+            say("changed " + ", ".join(result.files_changed))
+        if result.answer is not None:
+            say("\n" + result.answer)
+    if row.error_message:
+        say(f"{row.error_code}: {row.error_message}")
+    return 0

@@ -1,0 +1,22 @@
+"""`armarius runs wait`."""
+
+import click
+
+from armarius.cli.runs.lines import AS_JSON, keeper, print_runs
+from armarius.dispatch.afterwards import wait_for
+from armarius.dispatch.records import find_run
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option("--timeout", type=click.FloatRange(0), help="Seconds to wait at most; then the exit code is 6.")
+@AS_JSON
+def command(*, runs: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
+    """Wait until runs are over.
+
+    RUN is an id or the beginning of one. The exit code is 0 only when all have succeeded.
+    """
+    with keeper() as kept:
+        ended = wait_for(kept, [find_run(kept.ledger, name) for name in runs], timeout)
+    print_runs(ended, as_json=as_json)
+    return 0 if all(run.state == "succeeded" for run in ended) else 1

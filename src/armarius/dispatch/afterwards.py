@@ -1,0 +1,96 @@
+"""What can be done with runs that there are already: wait for them, end them, read what they print.
+
+Owns waiting by the ledger and ending through the guard. Does not own starting anything.
+Invariant: a run is said to be over only when the ledger has its result, and that is written only when
+nothing of its attempt is left alive. Whoever started it records it; when they are gone, we do.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from armarius.codex.events import event_of
+from armarius.codex.follow import Follower
+from armarius.codex.process import Attempt
+from armarius.dispatch.keeper import Keeper
+from armarius.dispatch.records import QUERIES, RunRow
+from armarius.dispatch.request import RunEvent
+from armarius.errors import DataError, Failed, HostError, NoAnswer
+from armarius.files import read_bounded
+
+__all__ = ["cancel", "event_of_run", "events_of_run", "stderr_of_run", "wait_for"]
+
+_PAUSE_S = 0.1
+_PATIENCE_OF_CANCEL_S = 60.0
+_LARGEST_LOG = 256 << 20
+
+
+def wait_for(keeper: Keeper, names: list[RunRow], timeout_s: float | None) -> list[RunRow]:
+    """The runs as they ended, in their order; NoAnswer when some have not within the time."""
+    end_us = None if timeout_s is None else keeper.clock.monotonic_us() + int(timeout_s * 1_000_000)
+    while True:
+        keeper.recover()
+        rows = [_row(keeper, run.id) for run in names]
+        open_ones = [row.id for row in rows if row.ended_at_us is None]
+        if not open_ones:
+            return rows
+        if end_us is not None and keeper.clock.monotonic_us() >= end_us:
+            raise NoAnswer(
+                "wait-timeout", f"still not over: {', '.join(open_ones)}", "wait longer, or see `armarius runs logs`"
+            )
+        time.sleep(_PAUSE_S)
+
+
+def cancel(keeper: Keeper, run: RunRow) -> RunRow:
+    """End a run and everything it started; the run as it ended."""
+    if run.ended_at_us is not None:
+        raise Failed("run-ended", f"{run.id} is over: {run.state}", "")
+    row = keeper.last_attempt(run)
+    if row.host != keeper.me["host"]:
+        raise HostError("run-elsewhere", f"{run.id} runs on {row.host}", "cancel it there")
+    attempt = keeper.begun(run, row.number, run.asked).attempt
+    end_us = keeper.clock.monotonic_us() + int(_PATIENCE_OF_CANCEL_S * 1_000_000)
+    attempt.cancel()
+    while True:
+        keeper.recover()
+        now = _row(keeper, run.id)
+        if now.ended_at_us is not None:
+            return now
+        if keeper.clock.monotonic_us() >= end_us:
+            raise NoAnswer("cancel-pending", f"{run.id} was asked to end and has not yet", "see `armarius runs show`")
+        attempt.cancel()  # it may have been claimed and not started when it was asked first
+        time.sleep(_PAUSE_S)
+
+
+def events_of_run(keeper: Keeper, run: RunRow, *, follow: bool) -> Iterator[tuple[int, int, bytes]]:
+    """What the last attempt of a run printed: its number, the line's number, the line."""
+    number, attempt = _last(keeper, run)
+    follower = Follower(attempt)
+    for line in follower.lines(wait=follow):
+        yield number, follower.number, line
+
+
+def event_of_run(run_id: str, attempt: int, line: int, text: bytes) -> RunEvent:
+    """A line that Codex printed, as an event of a run."""
+    return RunEvent(run_id, attempt, line, event_of(text))
+
+
+def stderr_of_run(keeper: Keeper, run: RunRow) -> str:
+    """What codex said besides its events, in the last attempt of a run."""
+    _, attempt = _last(keeper, run)
+    return read_bounded(attempt.stderr, _LARGEST_LOG).decode(errors="replace") if attempt.stderr.exists() else ""
+
+
+def _last(keeper: Keeper, run: RunRow) -> tuple[int, Attempt]:
+    number = keeper.last_attempt(run).number
+    folder = Path(run.folder) / str(number)
+    if not folder.is_dir():
+        raise DataError("run-folder", f"{run.id} has no folder {folder}", "it was never started, or was cleared away")
+    return number, Attempt(folder)
+
+
+def _row(keeper: Keeper, run_id: str) -> RunRow:
+    row = keeper.ledger.fetch_one(QUERIES.run_by_id, RunRow, id=run_id)
+    if row is None:
+        raise RuntimeError(f"{run_id} is gone from the ledger, of which nothing is ever deleted")
+    return row

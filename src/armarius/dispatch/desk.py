@@ -1,0 +1,197 @@
+"""What a person or a program asks for, as a request that may be run, and its run.
+
+Owns the checks that a wish passes before anything is claimed, and running it in the foreground.
+Does not own a run's life (`runner.py`) nor what an earlier thread allows (`earlier.py`).
+Invariant: a request that leaves here asks for nothing that its owner did not say; what is refused is
+refused before the claim. An interrupt ends a run well and is recorded, however often it comes.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from armarius import settings as configuration
+from armarius.codex.command import ConfigValue, Origin, Review
+from armarius.codex.follow import Follower
+from armarius.codex.overrides import check_override, check_profile
+from armarius.dispatch.keeper import Begun
+from armarius.dispatch.pool import undisturbed
+from armarius.dispatch.request import RunRequest, RunResult
+from armarius.dispatch.workbench import Workbench, keys_of
+from armarius.errors import DataError, Refused, UsageError
+from armarius.settings import Settings
+from armarius.thread import Sandbox
+
+__all__ = ["Desk", "Options"]
+
+_MOST_IMAGES = 64
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run is to be done; None is Armarius's default, or what the earlier run had.
+
+    `config` holds harmless keys of Codex's configuration (`armarius.codex.overrides`). `timeout` is in
+    seconds. `skip_git_check` lets a run write where no repository could undo it.
+    """
+
+    cwd: Path | None = None
+    sandbox: str | None = None
+    model: str | None = None
+    effort: str | None = None
+    service_tier: str | None = None
+    profile: str | None = None
+    images: tuple[Path, ...] = ()
+    add_dirs: tuple[Path, ...] = ()
+    config: dict[str, ConfigValue] = {}
+    schema: dict[str, Any] | None = None
+    timeout: float | None = None
+    ephemeral: bool = False
+    skip_git_check: bool = False
+
+
+class Desk:
+    """Where work is handed in. It belongs to the thread that opened it."""
+
+    def __init__(self, settings: Settings, bench: Workbench) -> None:
+        self.settings = settings
+        self.bench = bench
+
+    def request(
+        self,
+        prompt: str,
+        options: Options,
+        *,
+        origin: Origin | None = None,
+        codex_home: Path | None = None,
+    ) -> RunRequest:
+        """The wish as a request; UsageError, DataError or Refused when it may not be one."""
+        if not prompt.strip() and origin is None:
+            raise UsageError("prompt-empty", "the prompt is empty", "say what is to be done")
+        if options.ephemeral and origin is not None:
+            raise UsageError("ephemeral", "only a new thread can be ephemeral", "leave it out")
+        cwd = _folder(options.cwd or Path.cwd(), "-C")
+        limits = configuration.load(cwd, self.settings.environ)
+        sandbox = _sandbox(options.sandbox or Sandbox.READ_ONLY.flag)
+        home = codex_home or self.settings.codex_home
+        if options.profile is not None:
+            check_profile(home, options.profile)
+        keys = self.keys(home, cwd, options.profile)
+        for key, value in options.config.items():
+            check_override(key, value)
+        _check_writing(sandbox, cwd, options)
+        return RunRequest(
+            role="reviewer" if isinstance(origin, Review) else "worker",
+            prompt=prompt,
+            cwd=str(cwd),
+            sandbox=sandbox.flag,
+            home=str(self.settings.user_home),
+            codex_home=str(home),
+            tools_path=self.settings.search_path,
+            deadline_s=_deadline(options.timeout, limits),
+            model=options.model or (None if options.profile else limits.model),
+            effort=options.effort or (None if options.profile else limits.effort),
+            schema=options.schema,
+            environ=keys,
+            origin=origin,
+            service_tier=options.service_tier,
+            profile=options.profile,
+            images=_images(options.images),
+            add_dirs=tuple(str(_outer(_folder(path, "--add-dir"), self.settings, home)) for path in options.add_dirs),
+            config=options.config,
+            ephemeral=options.ephemeral,
+        )
+
+    def keys(self, codex_home: Path, cwd: Path, profile: str | None) -> dict[str, str]:
+        """What the provider of a CODEX_HOME needs from the environment, once it is fit to be billed."""
+        program = Path(self.bench.binary.path)
+        return keys_of(self.settings, codex_home, program=program, cwd=cwd, profile=profile)[1]
+
+    def do(self, request: RunRequest, *, each: Callable[[bytes], object] | None = None) -> RunResult:
+        """Run to the end; `each` is handed every line of Codex's events as it comes."""
+        begun: Begun | None = None
+        follower: Follower | None = None
+        runner = self.bench.runner
+        while True:
+            try:
+                if begun is None:
+                    with undisturbed():
+                        begun = runner.begin(request)
+                follower = follower or Follower(begun.attempt)
+                if each is not None:
+                    for line in follower.lines():
+                        each(line)
+                return begun.done or runner.finish(begun, begun.attempt.wait())
+            except KeyboardInterrupt:
+                if begun is None:
+                    raise
+                begun.attempt.cancel()
+
+
+def _folder(path: Path, flag: str) -> Path:
+    absolute = path.absolute()  # keeps the name of a link
+    if not absolute.is_dir():
+        raise DataError("folder-missing", f"no folder at {absolute}", f"name an existing one with {flag}")
+    return absolute
+
+
+def _sandbox(flag: str) -> Sandbox:
+    try:
+        sandbox = Sandbox.from_flag(flag)
+    except ValueError:
+        known = ", ".join(mode.flag for mode in Sandbox)
+        raise UsageError("sandbox", f"no sandbox is called {flag!r}", f"use one of {known}") from None
+    if sandbox is Sandbox.DANGER_FULL_ACCESS:
+        raise Refused(
+            "sandbox-danger",
+            "danger-full-access needs a recorded authorisation, which this version cannot record",
+            "use workspace-write",
+        )
+    return sandbox
+
+
+def _check_writing(sandbox: Sandbox, cwd: Path, options: Options) -> None:
+    """What only a run that may write can ask for, and what it must bring along."""
+    if sandbox is Sandbox.READ_ONLY:
+        if options.add_dirs:
+            raise UsageError("add-dir", "--add-dir means nothing to a read-only run", "add --sandbox workspace-write")
+        return
+    if options.ephemeral:
+        raise Refused(
+            "ephemeral-writes",
+            "an ephemeral run leaves no record of what it was allowed, so it may not write",
+            "leave out --ephemeral or the sandbox",
+        )
+    if not options.skip_git_check and not (configuration.project_root(cwd) / ".git").exists():
+        raise Refused(
+            "no-repository",
+            f"{cwd} lies in no git repository, so nothing there could be undone",
+            "run `git init`, or add --skip-git-check",
+        )
+
+
+def _outer(path: Path, settings: Settings, codex_home: Path) -> Path:
+    """A further writable folder; never one from which a run could change its own evidence, login or rules."""
+    real = path.resolve()
+    for what, kept in (("Armarius keeps its evidence", settings.home), ("Codex keeps its login", codex_home)):
+        kept_real = kept.resolve()
+        if real.is_relative_to(kept_real) or kept_real.is_relative_to(real):
+            raise Refused("add-dir", f"{path} holds or lies in {kept}, where {what}", "name another folder")
+    return path
+
+
+def _images(paths: tuple[Path, ...]) -> tuple[str, ...]:
+    if len(paths) > _MOST_IMAGES:
+        raise UsageError("image", f"{len(paths)} images are too many", f"at most {_MOST_IMAGES}")
+    for path in paths:
+        if not path.is_file():
+            raise DataError("image-missing", f"no image at {path.absolute()}", "name an existing file")
+    return tuple(str(path.absolute()) for path in paths)
+
+
+def _deadline(timeout: float | None, limits: Settings) -> float:
+    deadline = limits.timeout if timeout is None else timeout
+    if not 0 < deadline <= limits.timeout:
+        raise UsageError("timeout", f"--timeout {deadline:g} is not within 0 and {limits.timeout:g} seconds")
+    return deadline

@@ -1,0 +1,146 @@
+"""What goes on from an earlier thread may do, and whether it may go on at all.
+
+Owns finding the thread that a person means, by a run or by its own names, and reading what its last
+turn was allowed. Does not own names (`sessions.names`) nor whether a thread is in use (`observe`).
+Invariant: nothing is taken over that is wider than what was recorded, and what was not recorded is
+taken for the least: Codex itself hands on nothing. A thread that a living process holds is refused.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from armarius.clock import Clock
+from armarius.dispatch.records import QUERIES, RunRow, find_run
+from armarius.dispatch.request import RunRequest
+from armarius.errors import DataError, Refused
+from armarius.rollouts.discovery import find_rollout, find_rollouts
+from armarius.rollouts.reader import read_rollout
+from armarius.sessions.folders import Place
+from armarius.sessions.names import find_named
+from armarius.sessions.observe import observe
+from armarius.sessions.scan import Scan
+from armarius.store.database import Database
+from armarius.thread import Sandbox
+
+__all__ = ["Earlier", "find_earlier", "last_thread", "refuse_live"]
+
+_ID_LENGTH = 36
+_LIVE = ("held", "open")
+
+
+class Earlier(msgspec.Struct, frozen=True):
+    """A thread that may go on, where and as what. `run` is what we had asked of it, if it was ours."""
+
+    thread_id: str
+    codex_home: Path
+    cwd: str | None = None
+    sandbox: Sandbox = Sandbox.READ_ONLY
+    model: str | None = None
+    effort: str | None = None
+    run: RunRequest | None = None
+
+
+def find_earlier(ledger: Database, codex_home: Path, name: str) -> Earlier:
+    """The thread of the run or session that `name` means; DataError when there is none, or more."""
+    if name.startswith("run_"):
+        return _of_run(find_run(ledger, name))
+    thread_id, unknown = None, None
+    try:
+        thread_id = find_named([Place("codex", codex_home)], name).thread_id
+    except DataError as error:
+        if error.code != "thread-unknown":
+            raise
+        unknown = error
+    if thread_id is None or len(name) < _ID_LENGTH:
+        try:
+            run = find_run(ledger, name)
+        except DataError as error:
+            if error.code != "run-unknown":
+                raise
+            run = None
+        if run is not None and thread_id is not None:
+            hint = f"write run_{name} or more of the session's id"
+            raise DataError("name-ambiguous", f"{name!r} begins a run and names a session", hint)
+        if run is not None:
+            return _of_run(run)
+    if thread_id is None:
+        assert unknown is not None  # one of the two was found or refused
+        raise unknown
+    ours = ledger.fetch_one(QUERIES.run_by_thread, RunRow, thread_id=thread_id)
+    return _of_thread(codex_home, thread_id) if ours is None else _of_run(ours)
+
+
+def last_thread(codex_home: Path, folder: Path | None) -> str:
+    """The thread that was written to last, in `folder` if one is named; sub-agents and the archive do not count."""
+    for file in find_rollouts(codex_home):
+        if file.is_archived:
+            continue
+        scan = Scan(file.path)
+        try:
+            scan.advance()
+        except OSError:
+            continue
+        summary = scan.summary()
+        if summary.parent_id is None and (folder is None or _is_same(summary.cwd, folder)):
+            return file.thread_id
+    where = "" if folder is None else f" in {folder}"
+    hint = "start one with `armarius run`" if folder is None else "add --all to look everywhere"
+    raise DataError("thread-none", f"no session under {codex_home}{where}", hint)
+
+
+def refuse_live(earlier: Earlier, clock: Clock) -> None:
+    """Refuse a thread that somebody else writes to now, and say who; Codex allows one writer."""
+    path = find_rollout(earlier.codex_home, earlier.thread_id)
+    if path is None:
+        return
+    seen = observe(earlier.codex_home, clock).of(earlier.thread_id, str(path))
+    if seen.presence in _LIVE:
+        who = f"process {seen.pid}" if seen.pid else "a process that is not ours to see"
+        raise Refused(
+            "thread-live",
+            f"{who} has the session {earlier.thread_id} open, and Codex allows one writer",
+            "wait until it is done, or interrupt it there; a run of ours ends by `armarius runs cancel`",
+        )
+
+
+def _of_run(run: RunRow) -> Earlier:
+    asked = run.asked
+    if run.ended_at_us is None:
+        raise Refused(
+            "run-live",
+            f"{run.id} is {run.state}; it cannot be resumed before it has ended",
+            f"`armarius runs wait {run.id}`, or `armarius runs cancel {run.id}`",
+        )
+    if run.thread_id is None:
+        raise DataError("run-threadless", f"{run.id} never had a session: {run.error_message or run.state}", "retry it")
+    recorded = _of_thread(Path(asked.codex_home), run.thread_id)
+    return msgspec.structs.replace(
+        recorded,
+        cwd=asked.cwd,
+        sandbox=Sandbox.from_flag(asked.sandbox),
+        model=asked.model or recorded.model,
+        effort=asked.effort or recorded.effort,
+        run=asked,
+    )
+
+
+def _of_thread(codex_home: Path, thread_id: str) -> Earlier:
+    """What the last turn of a thread recorded: the widest that may be taken over from it."""
+    path = find_rollout(codex_home, thread_id)
+    if path is None:
+        raise DataError("thread-unknown", f"no session {thread_id} under {codex_home}", "see `armarius sessions list`")
+    thread = read_rollout(path)
+    turn = next((turn for turn in reversed(thread.turns) if turn.cwd is not None), None)
+    return Earlier(
+        thread_id=thread_id,
+        codex_home=codex_home,
+        cwd=(turn.cwd if turn else None) or thread.cwd,
+        sandbox=(turn.sandbox if turn else None) or Sandbox.READ_ONLY,
+        model=turn.model if turn else None,
+        effort=turn.effort if turn else None,
+    )
+
+
+def _is_same(cwd: str | None, folder: Path) -> bool:
+    return cwd is not None and (cwd == str(folder) or Path(cwd).resolve() == folder.resolve())
