@@ -21,6 +21,7 @@ from armarius.cli.output import print_json, say
 from armarius.codex.overrides import parse_override
 from armarius.dispatch.answer import read_schema
 from armarius.dispatch.desk import Desk, Options
+from armarius.dispatch.interrupts import Interrupts
 from armarius.dispatch.request import RunRequest, RunResult
 from armarius.errors import DataError, UsageError
 from armarius.files import file_kind, write_atomic
@@ -131,10 +132,10 @@ def folder_of(folder: Path | None) -> Path:
 
 def do(desk: Desk, request: RunRequest, typed: Flags) -> int:
     """Run a request to its end, write the files that were asked for, and print what came of it."""
-    with Outputs(typed.last_message, typed.events) as outputs:
-        result = desk.do(request, each=outputs.event if typed.events else None)
+    with Interrupts() as interrupts, Outputs(typed.last_message, typed.events) as outputs:
+        result = desk.do(request, each=outputs.event if typed.events else None, interrupts=interrupts)
         outputs.end(result)
-    return report(result, as_json=typed.as_json)
+        return report(result, as_json=typed.as_json)
 
 
 class Outputs:

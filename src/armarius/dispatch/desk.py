@@ -16,8 +16,7 @@ from armarius import settings as configuration
 from armarius.codex.command import ConfigValue, Origin, Review
 from armarius.codex.follow import Follower
 from armarius.codex.overrides import check_override, check_profile
-from armarius.dispatch.keeper import Begun
-from armarius.dispatch.pool import undisturbed
+from armarius.dispatch.interrupts import Interrupts
 from armarius.dispatch.request import RunRequest, RunResult
 from armarius.dispatch.workbench import Workbench, keys_of
 from armarius.errors import DataError, Refused, UsageError
@@ -108,25 +107,27 @@ class Desk:
         program = Path(self.bench.binary.path)
         return keys_of(self.settings, codex_home, program=program, cwd=cwd, profile=profile)[1]
 
-    def do(self, request: RunRequest, *, each: Callable[[bytes], object] | None = None) -> RunResult:
-        """Run to the end; `each` is handed every line of Codex's events as it comes."""
-        begun: Begun | None = None
-        follower: Follower | None = None
+    def do(
+        self,
+        request: RunRequest,
+        *,
+        each: Callable[[bytes], object] | None = None,
+        interrupts: Interrupts | None = None,
+    ) -> RunResult:
+        """Run to the end; `each` is handed every line of Codex's events as it comes.
+
+        SIGINT ends the run; whoever reports it as well brings `interrupts` of their own, already in force.
+        """
+        if interrupts is None:
+            with Interrupts() as own:
+                return self.do(request, each=each, interrupts=own)
         runner = self.bench.runner
-        while True:
-            try:
-                if begun is None:
-                    with undisturbed():
-                        begun = runner.begin(request)
-                follower = follower or Follower(begun.attempt)
-                if each is not None:
-                    for line in follower.lines():
-                        each(line)
-                return begun.done or runner.finish(begun, begun.attempt.wait())
-            except KeyboardInterrupt:
-                if begun is None:
-                    raise
-                begun.attempt.cancel()
+        begun = runner.begin(request)
+        interrupts.ends(begun.attempt)
+        if each is not None:
+            for line in Follower(begun.attempt).lines():
+                each(line)
+        return begun.done or runner.finish(begun, begun.attempt.wait())
 
 
 def _folder(path: Path, flag: str) -> Path:

@@ -1,0 +1,50 @@
+"""Ctrl-C while a run goes on.
+
+Owns what SIGINT means from the claim of a run to the report of it. Does not own ending it (the guard).
+Invariant: however often and whenever it comes, it ends the run, which is recorded and reported like any
+other; it raises nothing, so that no line of that can be skipped.
+"""
+
+import signal
+import threading
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+__all__ = ["Interrupts"]
+
+
+class _Ending(Protocol):
+    def cancel(self) -> bool: ...
+
+
+class Interrupts:
+    """For the length of a block, SIGINT ends the attempt that was named; outside the main thread it does nothing."""
+
+    def __init__(self) -> None:
+        self._attempt: _Ending | None = None
+        self._came = False
+        self._usual: Any = None
+
+    def ends(self, attempt: _Ending) -> None:
+        """From now on this attempt is meant; also by what came before it had begun."""
+        self._attempt = attempt
+        if self._came:
+            attempt.cancel()
+
+    def _hear(self, _number: int, _frame: object) -> None:
+        self._came = True
+        if self._attempt is not None:
+            self._attempt.cancel()
+
+    def __enter__(self) -> Self:
+        # A program that was started deaf to it, as jobs in the background are, stays so.
+        is_ours = threading.current_thread() is threading.main_thread()
+        if is_ours and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            self._usual = signal.signal(signal.SIGINT, self._hear)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._usual is not None:
+            signal.signal(signal.SIGINT, self._usual)
