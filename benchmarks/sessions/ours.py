@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from armarius.clock import SystemClock
+from armarius.counts.scan import Scan
 from armarius.rollouts.discovery import find_rollouts
 from armarius.sessions.folders import Place
 from armarius.sessions.index import SessionIndex
 from armarius.sessions.observe import observe
-from armarius.sessions.scan import Scan
 from armarius.sessions.state import standing_of
 
 __all__ = ["scan", "state", "sync"]

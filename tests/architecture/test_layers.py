@@ -21,7 +21,8 @@ PACKAGE = Path(__file__).parents[2] / "src" / "armarius"
 
 ORDER = (
     *("errors", "clock", "identity", "files", "settings", "redact", "programs", "foreground"),
-    *("thread", "codex", "rollouts", "store", "sessions", "skills", "recorder", "watch"),
+    *("thread", "codex", "rollouts", "counts", "store", "sessions", "skills", "recorder", "watch"),
+    *("checkout", "resources", "lanes"),
     *("dispatch", "audit", "plans", "gate", "evolve", "testing", "doctor", "demo"),
     *("web", "mcp_server", "install", "cli", "__main__"),
 )

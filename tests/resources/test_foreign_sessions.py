@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from armarius.codex.daemon import ThreadStatus
-from armarius.dispatch.foreign_sessions import holders_of, holdings
+from armarius.counts.summary import Ending, Summary
+from armarius.resources.foreign_sessions import holders_of, holdings
 from armarius.sessions.observe import Lock, Observations
-from armarius.sessions.summary import Ending, Summary
 from armarius.thread import State, TurnState
 
 NOW_US = 1_795_176_576_000_000

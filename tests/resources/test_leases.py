@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from armarius.clock import SystemClock
-from armarius.dispatch.leases import Amount, Busy, Held, Leases, Owner, Units, owner_of
 from armarius.errors import Refused
+from armarius.resources.leases import Amount, Busy, Held, Leases, Owner, Units, owner_of
 from armarius.store.database import Database
 from armarius.store.ledger import events_after, open_ledger
 from armarius.testing.clock import FakeClock

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armarius.dispatch.needs import Need, parse_need, parse_needs
 from armarius.errors import UsageError
+from armarius.resources.needs import Need, parse_need, parse_needs
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from armarius.dispatch.catalogue import declare, declared_in, readings, withdraw
-from armarius.dispatch.leases import Held, Leases
-from armarius.dispatch.needs import parse_needs
-from armarius.dispatch.obtaining import Heartbeat, Obtaining, Renewal, environ_of
-from armarius.dispatch.resource_probes import Prober
 from armarius.errors import DataError, HostError, NoAnswer, Refused, UsageError
+from armarius.resources.catalogue import declare, declared_in, readings, withdraw
+from armarius.resources.leases import Held, Leases
+from armarius.resources.needs import parse_needs
+from armarius.resources.obtaining import Heartbeat, Obtaining, Renewal, environ_of
+from armarius.resources.probes import Prober
 from armarius.settings import CounterSpec, GpuSpec, ProbeSpec, ResourceSpec
 from armarius.store.database import Database
 from armarius.testing.clock import FakeClock

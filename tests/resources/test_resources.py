@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from armarius.dispatch.leases import Amount, Units
-from armarius.dispatch.needs import parse_need
-from armarius.dispatch.process_patterns import Process, matching
-from armarius.dispatch.resource_probes import Prober, Sight
-from armarius.dispatch.resources import (
+from armarius.errors import DataError
+from armarius.resources.kinds import (
     BoundPort,
     Containers,
     Counted,
@@ -26,7 +23,10 @@ from armarius.dispatch.resources import (
     is_free,
     parse_gpus,
 )
-from armarius.errors import DataError
+from armarius.resources.leases import Amount, Units
+from armarius.resources.needs import parse_need
+from armarius.resources.probes import Prober, Sight
+from armarius.resources.process_patterns import Process, matching
 from armarius.settings import ContainersSpec, CounterSpec, GpuSpec, ProbeSpec, ProcessesSpec, ResourceSpec
 
 CARD = "GPU-4c1d0000-0000-0000-0000-000000000001"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from armarius.counts.scan import Scan
+from armarius.counts.whole import summary_of
 from armarius.rollouts.claude import TranscriptReader, read_transcript
 from armarius.rollouts.reader import RolloutReader, end_lines, read_rollout
-from armarius.sessions.scan import Scan
-from armarius.sessions.summarise import summary_of
 from armarius.sessions.transcript import duration, lines_of
 from armarius.thread import (
     AgentMessage,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from armarius.codex.daemon import ThreadStatus
+from armarius.counts.summary import Ending, Summary
 from armarius.sessions.seen import Hook, Past, Seen
 from armarius.sessions.state import Standing, needs_person, standing_of
-from armarius.sessions.summary import Ending, Summary
 from armarius.thread import State, TurnState
 
 S = 1_000_000

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from armarius.dispatch.checkout import base_ref, run_ref
+from armarius.checkout.prepare import base_ref, run_ref
 from support.checkout_world import RUN, GitWorld, git
 
 __all__ = ["Assassin", "collects", "drops", "merges", "prepares"]

@@ -9,11 +9,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from armarius.dispatch import checkout
-from armarius.dispatch.checkout import Checkout
-from armarius.dispatch.checkout_collect import Collected, collect
-from armarius.dispatch.checkout_git import Repository, find, user_environ
-from armarius.dispatch.checkout_merge import Merged, merge
+from armarius.checkout import prepare as checkout
+from armarius.checkout.collect import Collected, collect
+from armarius.checkout.git import Repository, find, user_environ
+from armarius.checkout.merge import Merged, merge
+from armarius.checkout.prepare import Checkout
 from armarius.testing.clock import FakeClock
 
 __all__ = ["GitWorld", "git"]

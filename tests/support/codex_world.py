@@ -20,11 +20,11 @@ import tomli_w
 from armarius.clock import SystemClock
 from armarius.codex.daemon import ask_statuses, control_socket
 from armarius.codex.unix_websocket import UnixWebSocket
+from armarius.counts.scan import Scan
+from armarius.counts.summary import Summary
 from armarius.rollouts.discovery import find_rollouts
 from armarius.sessions.observe import HookLog, Observations, observe
-from armarius.sessions.scan import Scan
 from armarius.sessions.state import Standing, standing_of
-from armarius.sessions.summary import Summary
 from armarius.testing.model_server import ModelServer
 
 __all__ = ["Client", "CodexWorld", "wait_for"]

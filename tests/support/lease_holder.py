@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from armarius.clock import SystemClock
-from armarius.dispatch.leases import Busy, Held, Leases, Units, owner_of
 from armarius.errors import Refused
+from armarius.resources.leases import Busy, Held, Leases, Units, owner_of
 from armarius.store.ledger import open_ledger
 
 

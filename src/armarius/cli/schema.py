@@ -12,9 +12,7 @@ from armarius.cli.sessions.search import Found
 from armarius.cli.sleep import SleepStatus
 from armarius.codex.process import Exit
 from armarius.demo.flight import FlightReport
-from armarius.dispatch.lane_status import LaneList, LaneReports, LaneRow
 from armarius.dispatch.request import RunEvent, RunResult
-from armarius.dispatch.resource_report import LeaseReport, ResourceChange, ResourceList, ResourceProbe
 from armarius.doctor import Diagnosis
 from armarius.errors import UsageError, nearest
 from armarius.evolve.reflect import SCHEMA as EDITS
@@ -23,6 +21,8 @@ from armarius.evolve.report import NightReport
 from armarius.evolve.staging import Change
 from armarius.evolve.tasks import TaskFile
 from armarius.install.hooks import HooksReport
+from armarius.lanes.status import LaneList, LaneReports, LaneRow
+from armarius.resources.report import LeaseReport, ResourceChange, ResourceList, ResourceProbe
 from armarius.sessions.brief import Brief
 from armarius.sessions.export import Exported
 from armarius.sessions.follow import News

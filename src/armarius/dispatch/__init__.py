@@ -17,15 +17,6 @@ counts as done only when Codex itself closed the turn inside the sandbox that wa
     desk.py       a wish, checked, as a request; and its run
     earlier.py    what goes on from an earlier thread, and whether it may
     api.py        the verbs for programs and for the command line
+    interrupts.py  what Ctrl-C means while a run goes on
     afterwards.py  wait for runs that there are, end them, read what they print
-
-    checkout.py           a checkout of its own for every run that writes: prepare, keep, drop
-    checkout_base.py      the commit it begins with; uncommitted work captured
-    checkout_submodules.py  submodules from what the parent has
-    checkout_collect.py   what the run made -> a commit at a private reference
-    checkout_blobs.py     an agent's files as git's blobs
-    checkout_folder.py    reading and removing what an agent has written
-    checkout_merge.py     that commit into a branch
-    checkout_git.py       git, asked so that nothing of anybody's configuration is run
-    checkout_scopes.py    which paths a run may change, and whether two runs may meet (pure)
 """

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from armarius.clock import Clock
+from armarius.counts.scan import Scan
 from armarius.dispatch.records import QUERIES, RunRow, find_run
 from armarius.dispatch.request import RunRequest
 from armarius.errors import DataError, Refused
@@ -19,7 +20,6 @@ from armarius.rollouts.reader import read_rollout
 from armarius.sessions.folders import Place
 from armarius.sessions.names import find_named
 from armarius.sessions.observe import observe
-from armarius.sessions.scan import Scan
 from armarius.store.database import Database
 from armarius.thread import Sandbox
 

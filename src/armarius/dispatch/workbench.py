@@ -14,9 +14,9 @@ import msgspec
 from armarius.clock import Clock, SystemClock
 from armarius.codex.binary import Binary, find
 from armarius.codex.home import Owner, read_owner
-from armarius.dispatch.billing import admit
 from armarius.dispatch.runner import Runner
 from armarius.files import private_folder
+from armarius.lanes.billing import admit
 from armarius.settings import Settings
 from armarius.store.database import Database
 from armarius.store.ledger import open_ledger

@@ -14,11 +14,11 @@ import msgspec
 import zstandard
 
 from armarius.clock import Clock
+from armarius.counts.scan import Scan
 from armarius.rollouts.discovery import RolloutFile, find_rollouts
 from armarius.sessions.finding import MOST_SHOWN, Finding, Subject, counted
 from armarius.sessions.leftovers import left_behind
 from armarius.sessions.observe import Observations, observe
-from armarius.sessions.scan import Scan
 from armarius.sessions.state import standing_of
 from armarius.thread import State
 

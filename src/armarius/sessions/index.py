@@ -14,10 +14,10 @@ import msgspec
 
 from armarius import __version__
 from armarius.clock import Clock
+from armarius.counts.summary import Summary
 from armarius.errors import DataError
 from armarius.sessions.folders import Place
 from armarius.sessions.index_rows import QUERIES, forget
-from armarius.sessions.summary import Summary
 from armarius.sessions.sync import Synced, sync_places
 from armarius.settings import Settings
 from armarius.store.database import PATIENCE_MS

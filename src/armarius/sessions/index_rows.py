@@ -15,9 +15,9 @@ from typing import Any, Final, Self
 import msgspec
 import zstandard
 
+from armarius.counts.summary import Summary, Text, TurnNote
 from armarius.redact import redact
 from armarius.sessions.folders import Found
-from armarius.sessions.summary import Summary, Text, TurnNote
 from armarius.store.index_database import IndexDatabase
 from armarius.store.queries import load
 from armarius.thread import ResponseUsage

@@ -11,12 +11,12 @@ from typing import Final
 
 import msgspec
 
+from armarius.counts.scan import Scan
+from armarius.counts.summary import Summary
 from armarius.rollouts.opening import COMPRESSED, ByteStream, open_rollout
 from armarius.sessions.folders import Found, Kind
 from armarius.sessions.index_rows import QUERIES, Batch, Known, Reading, Rows, unpacked
-from armarius.sessions.scan import Scan
-from armarius.sessions.summary import Summary
-from armarius.sessions.whole import WholeScan
+from armarius.sessions.whole_scan import WholeScan
 from armarius.store.index_database import IndexDatabase
 
 __all__ = ["Intake", "Job", "Tally", "move"]

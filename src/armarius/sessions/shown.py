@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 
 from armarius.clock import Clock
+from armarius.counts.whole import summary_of
 from armarius.sessions.brief import Brief, brief_of, shows_enough
 from armarius.sessions.names import Named
 from armarius.sessions.observe import Observations
 from armarius.sessions.reading import read_session, reader_at_end
 from armarius.sessions.state import Seen, Standing, standing_of
-from armarius.sessions.summarise import summary_of
 from armarius.thread import Goal, Thread
 
 __all__ = ["Shown", "glance", "show"]

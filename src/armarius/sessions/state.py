@@ -29,8 +29,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from armarius.counts.summary import Ending, Summary
 from armarius.sessions.seen import Hook, Past, Presence, Seen
-from armarius.sessions.summary import Ending, Summary
 from armarius.thread import State, TurnState
 
 __all__ = [

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from armarius.counts.summary import Ending, Summary
 from armarius.sessions.state import Standing
-from armarius.sessions.summary import Ending, Summary
 from armarius.thread import (
     AgentMessage,
     Command,

@@ -9,9 +9,9 @@ from armarius import settings as configuration
 from armarius.cli.output import print_json, print_table, say
 from armarius.codex.billing import Billing
 from armarius.codex.binary import locate
-from armarius.dispatch.billing import billing_of
-from armarius.dispatch.lanes import Lanes
 from armarius.errors import HostError
+from armarius.lanes.billing import billing_of
+from armarius.lanes.lanes import Lanes
 
 _PAYS = {
     "chatgpt": "Your ChatGPT plan would be billed.",

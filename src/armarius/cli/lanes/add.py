@@ -6,8 +6,8 @@ from armarius import settings as configuration
 from armarius.cli.output import print_json, say
 from armarius.clock import SystemClock
 from armarius.codex.billing import Kind
-from armarius.dispatch.lane_status import row_of
-from armarius.dispatch.lanes import Lanes
+from armarius.lanes.lanes import Lanes
+from armarius.lanes.status import row_of
 
 
 @click.command()

@@ -4,8 +4,8 @@ import click
 
 from armarius import settings as configuration
 from armarius.cli.output import print_json, print_table
-from armarius.dispatch.lane_status import LaneRow, list_lanes
-from armarius.dispatch.lanes import Lanes
+from armarius.lanes.lanes import Lanes
+from armarius.lanes.status import LaneRow, list_lanes
 
 
 @click.command()

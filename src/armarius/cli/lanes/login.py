@@ -6,10 +6,10 @@ from armarius import settings as configuration
 from armarius.cli.output import print_json, say
 from armarius.codex.binary import locate
 from armarius.codex.login import make_login
-from armarius.dispatch.billing import admit
-from armarius.dispatch.lane_status import row_of
-from armarius.dispatch.lanes import OWN, Lanes
 from armarius.errors import UsageError
+from armarius.lanes.billing import admit
+from armarius.lanes.lanes import OWN, Lanes
+from armarius.lanes.status import row_of
 
 
 @click.command()

@@ -8,8 +8,8 @@ from armarius.clock import SystemClock
 from armarius.codex.app_server import environ_for
 from armarius.codex.binary import locate
 from armarius.codex.login import refresh_login
-from armarius.dispatch.lane_status import row_of
-from armarius.dispatch.lanes import Lanes
+from armarius.lanes.lanes import Lanes
+from armarius.lanes.status import row_of
 
 
 @click.command()

@@ -6,8 +6,8 @@ from armarius import settings as configuration
 from armarius.cli.output import print_json, print_table, say
 from armarius.clock import SystemClock
 from armarius.codex.binary import locate
-from armarius.dispatch.lane_status import LaneReport, Window, report_lanes
 from armarius.errors import HostError
+from armarius.lanes.status import LaneReport, Window, report_lanes
 
 
 @click.command()

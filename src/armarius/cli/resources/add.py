@@ -8,10 +8,10 @@ import msgspec
 from armarius import settings as configuration
 from armarius.cli.output import print_json, say
 from armarius.cli.resources.opened import obtaining
-from armarius.dispatch.catalogue import declare
-from armarius.dispatch.process_patterns import matching
-from armarius.dispatch.resource_report import change_of
 from armarius.errors import UsageError
+from armarius.resources.catalogue import declare
+from armarius.resources.process_patterns import matching
+from armarius.resources.report import change_of
 from armarius.settings import RESOURCE_NAME, ResourceSpec
 
 _KINDS = ("counter", "processes", "containers", "gpu", "probe")

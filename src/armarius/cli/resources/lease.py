@@ -7,12 +7,12 @@ import click
 from armarius import settings as configuration
 from armarius.cli.output import print_json, say
 from armarius.cli.resources.opened import obtaining, opened_leases
-from armarius.dispatch.leases import Held, Owner
-from armarius.dispatch.needs import parse_needs
-from armarius.dispatch.obtaining import Heartbeat, Renewal, environ_of
-from armarius.dispatch.resource_report import LeaseReport, lease_report
 from armarius.errors import HostError, UsageError
 from armarius.foreground import run_foreground
+from armarius.resources.leases import Held, Owner
+from armarius.resources.needs import parse_needs
+from armarius.resources.obtaining import Heartbeat, Renewal, environ_of
+from armarius.resources.report import LeaseReport, lease_report
 from armarius.settings import Settings
 
 _MOST_S = 10_000_000.0

@@ -5,8 +5,8 @@ import click
 from armarius import settings as configuration
 from armarius.cli.output import print_json, print_table
 from armarius.cli.resources.opened import obtaining
-from armarius.dispatch.catalogue import declared_in, readings
-from armarius.dispatch.resource_report import HolderLine, LookLine, ResourceList, list_of
+from armarius.resources.catalogue import declared_in, readings
+from armarius.resources.report import HolderLine, LookLine, ResourceList, list_of
 
 
 @click.command("list")

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from armarius.clock import SystemClock
-from armarius.dispatch.catalogue import declared_in
-from armarius.dispatch.leases import Leases, Owner
-from armarius.dispatch.obtaining import Obtaining
-from armarius.dispatch.resource_probes import Prober
 from armarius.dispatch.workbench import ledger_of
+from armarius.resources.catalogue import declared_in
+from armarius.resources.leases import Leases, Owner
+from armarius.resources.obtaining import Obtaining
+from armarius.resources.probes import Prober
 from armarius.settings import Settings
 
 __all__ = ["obtaining", "opened_leases"]

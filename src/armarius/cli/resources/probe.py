@@ -5,9 +5,9 @@ import click
 from armarius import settings as configuration
 from armarius.cli.output import print_json, print_table
 from armarius.cli.resources.opened import obtaining
-from armarius.dispatch.needs import Need, parse_needs
-from armarius.dispatch.resource_report import ResourceProbe, probe_line
-from armarius.dispatch.resources import spec_of
+from armarius.resources.kinds import spec_of
+from armarius.resources.needs import Need, parse_needs
+from armarius.resources.report import ResourceProbe, probe_line
 
 
 @click.command()

@@ -5,8 +5,8 @@ import click
 from armarius import settings as configuration
 from armarius.cli.output import print_json, say
 from armarius.cli.resources.opened import obtaining
-from armarius.dispatch.catalogue import withdraw
-from armarius.dispatch.resource_report import ResourceChange
+from armarius.resources.catalogue import withdraw
+from armarius.resources.report import ResourceChange
 
 
 @click.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from armarius.dispatch.checkout import run_ref
+from armarius.checkout.prepare import run_ref
 from armarius.errors import ArmariusError, Refused
 from support.checkout_world import RUN, GitWorld, git
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from armarius.dispatch.checkout import base_ref, load, run_ref
+from armarius.checkout.prepare import base_ref, load, run_ref
 from armarius.errors import ArmariusError, DataError, Refused
 from support.checkout_world import RUN, GitWorld, git
 

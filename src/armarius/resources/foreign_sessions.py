@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
+from armarius.counts.summary import Summary
 from armarius.sessions.observe import Observations
 from armarius.sessions.seen import Seen
 from armarius.sessions.state import Standing, standing_of
-from armarius.sessions.summary import Summary
 from armarius.settings import project_root
 from armarius.thread import State
 

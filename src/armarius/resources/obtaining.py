@@ -15,12 +15,12 @@ from typing import Self
 import msgspec
 
 from armarius.clock import Clock, rfc3339
-from armarius.dispatch.catalogue import record
-from armarius.dispatch.leases import LENGTH_US, Busy, Held, Lease, Leases
-from armarius.dispatch.needs import Need
-from armarius.dispatch.resource_probes import Prober, Sight
-from armarius.dispatch.resources import Declared, spec_of
 from armarius.errors import HostError, NoAnswer, Refused
+from armarius.resources.catalogue import record
+from armarius.resources.kinds import Declared, spec_of
+from armarius.resources.leases import LENGTH_US, Busy, Held, Lease, Leases
+from armarius.resources.needs import Need
+from armarius.resources.probes import Prober, Sight
 from armarius.store.database import Database
 
 __all__ = ["Heartbeat", "Obtaining", "Renewal", "environ_of"]

@@ -20,11 +20,11 @@ from typing import Literal
 
 import msgspec
 
+from armarius.checkout.base import clean_or_refuse, identity
+from armarius.checkout.folder import Reader, walk
+from armarius.checkout.git import Git, Repository, bring, locked, own_store, shown
+from armarius.checkout.prepare import run_ref
 from armarius.clock import Clock
-from armarius.dispatch.checkout import run_ref
-from armarius.dispatch.checkout_base import clean_or_refuse, identity
-from armarius.dispatch.checkout_folder import Reader, walk
-from armarius.dispatch.checkout_git import Git, Repository, bring, locked, own_store, shown
 from armarius.errors import DataError, Failed, Refused
 from armarius.files import read_bounded, write_atomic
 

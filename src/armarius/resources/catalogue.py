@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from armarius.dispatch.leases import Leases
-from armarius.dispatch.resource_probes import Sight
-from armarius.dispatch.resources import Declared, check_addition, check_name
 from armarius.errors import DataError, Refused, UsageError
+from armarius.resources.kinds import Declared, check_addition, check_name
+from armarius.resources.leases import Leases
+from armarius.resources.probes import Sight
 from armarius.settings import ProbeSpec, ResourceSpec
 from armarius.store.database import Database
 from armarius.store.queries import load

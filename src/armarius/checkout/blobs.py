@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from armarius.dispatch.checkout_folder import Found, Reader
+from armarius.checkout.folder import Found, Reader
 
 __all__ = ["Blobs", "Entry", "Limits"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from armarius.counts.summary import Summary, Text
+from armarius.counts.whole import summary_of
 from armarius.rollouts.claude import TranscriptReader
-from armarius.sessions.summarise import summary_of
-from armarius.sessions.summary import Summary, Text
 from armarius.thread import AgentMessage, Command, FileSpot, Item, Thread, UserMessage
 
 __all__ = ["WholeScan"]

@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from armarius.dispatch.needs import BUILT_IN, Need, size_text
 from armarius.errors import DataError, Refused, UsageError, nearest
+from armarius.resources.needs import BUILT_IN, Need, size_text
 from armarius.settings import (
     ContainersSpec,
     CounterSpec,

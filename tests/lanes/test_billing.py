@@ -10,8 +10,8 @@ import pytest
 
 from armarius import settings as configuration
 from armarius.codex.billing import Billing, hold
-from armarius.dispatch.billing import admit, billing_of
 from armarius.errors import ArmariusError, DataError, HostError, Refused
+from armarius.lanes.billing import admit, billing_of
 from support.auth_server import write_login
 
 LATER = 4_102_444_800

@@ -1,7 +1,7 @@
 """What a run made in its checkout, as one commit in the parent repository.
 
 Owns reading the agent's files, their comparison with the first commit, and the commit of the difference. Does not
-own whether the run succeeded, nor merging (checkout_merge.py).
+own whether the run succeeded, nor merging (merge.py).
 Invariant: nothing that the agent could have written is given to git but bytes and names: its `.git`, index,
 configuration, hooks, attributes, alternates and links are never followed. Git makes trees of what we read ourselves,
 and the parent takes them in only after checking each object. What is not in the commit is named with a reason.
@@ -19,13 +19,13 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from armarius.checkout import scopes
+from armarius.checkout.base import LeftOut, identity
+from armarius.checkout.blobs import Blobs, Entry, Limits
+from armarius.checkout.folder import Reader, Walk, walk
+from armarius.checkout.git import Git, Repository, bring, locked, own_store, shown
+from armarius.checkout.prepare import Checkout, run_ref
 from armarius.clock import Clock
-from armarius.dispatch import checkout_scopes
-from armarius.dispatch.checkout import Checkout, run_ref
-from armarius.dispatch.checkout_base import LeftOut, identity
-from armarius.dispatch.checkout_blobs import Blobs, Entry, Limits
-from armarius.dispatch.checkout_folder import Reader, Walk, walk
-from armarius.dispatch.checkout_git import Git, Repository, bring, locked, own_store, shown
 from armarius.errors import DataError, Failed
 
 __all__ = ["Change", "Collected", "Limits", "collect"]
@@ -95,7 +95,7 @@ def collect(
 
     Called again it looks again: the reference moves when the files have changed since, and stays when not.
     """
-    patterns = None if scope is None else checkout_scopes.check(scope)
+    patterns = None if scope is None else scopes.check(scope)
     folder = Path(checkout.folder) / "collect"
     shutil.rmtree(folder, ignore_errors=True)  # of a collect that was killed; the agent cannot write here
     folder.mkdir(mode=0o700)
@@ -118,9 +118,7 @@ def collect(
         ()
         if patterns is None
         else tuple(
-            change.path
-            for change in changes
-            if not checkout_scopes.covers(patterns, change.path) or change.path in leading_out
+            change.path for change in changes if not scopes.covers(patterns, change.path) or change.path in leading_out
         )
     )
     collected = Collected(

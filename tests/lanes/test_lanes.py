@@ -16,13 +16,13 @@ import pytest
 
 from armarius import settings as configuration
 from armarius.codex.daemon import control_socket
-from armarius.dispatch.lanes import OWN, Lane, Lanes
 from armarius.errors import ArmariusError, DataError, Refused, UsageError
+from armarius.lanes.lanes import OWN, Lane, Lanes
 
 ADD = """
 import sys
 from armarius import settings
-from armarius.dispatch.lanes import Lanes
+from armarius.lanes.lanes import Lanes
 print("ready")
 sys.stdin.readline()
 for number in range(25):

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import pytest
 
 from armarius.clock import parse_rfc3339
-from armarius.dispatch.allowance import (
+from armarius.errors import NoAnswer
+from armarius.lanes.allowance import (
     Allowance,
     Seat,
     opens_at_us,
@@ -17,7 +18,6 @@ from armarius.dispatch.allowance import (
     route,
     tokens_since,
 )
-from armarius.errors import NoAnswer
 from armarius.rollouts.limits import UsageWindow, UsageWindows
 
 NOW = 1_000_000_000

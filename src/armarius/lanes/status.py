@@ -13,10 +13,10 @@ import msgspec
 from armarius.clock import Clock, rfc3339
 from armarius.codex.billing import Kind, Objection
 from armarius.codex.home import read_login
-from armarius.dispatch.allowance import Allowance, Seat, opens_at_us, read_allowance, room, tokens_since
-from armarius.dispatch.billing import billing_of
-from armarius.dispatch.lanes import OWN, Lane, Lanes
 from armarius.errors import ArmariusError
+from armarius.lanes.allowance import Allowance, Seat, opens_at_us, read_allowance, room, tokens_since
+from armarius.lanes.billing import billing_of
+from armarius.lanes.lanes import OWN, Lane, Lanes
 from armarius.rollouts.limits import UsageWindow
 from armarius.settings import Settings
 

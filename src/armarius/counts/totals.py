@@ -8,9 +8,9 @@ Invariant: a tally can be summed up at any time and as often as one likes; it st
 from collections import Counter
 from collections.abc import Iterator
 
-from armarius.sessions import kept
-from armarius.sessions.summary import Ending, Summary, TurnNote
-from armarius.sessions.tally import Tally
+from armarius.counts import kept
+from armarius.counts.summary import Ending, Summary, TurnNote
+from armarius.counts.tally import Tally
 from armarius.thread import RATE_LIMITED, Command, FileSpot, ResponseUsage, ToolCall
 
 __all__ = ["exit_counts", "summary_of"]

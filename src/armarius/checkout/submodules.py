@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from armarius.dispatch.checkout_git import EXACT, Git, Repository, share_objects, shown
+from armarius.checkout.git import EXACT, Git, Repository, share_objects, shown
 from armarius.errors import ArmariusError
 
 __all__ = ["Submodule", "fill"]

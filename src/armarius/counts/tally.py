@@ -9,6 +9,7 @@ had never been away; what it holds grows with turns, responses and open calls, n
 
 import msgspec
 
+from armarius.counts import kept
 from armarius.rollouts.calls import Answer, Call, WebSearchCall, outcome_of, session_asked
 from armarius.rollouts.copies import Copy, copy_at_head
 from armarius.rollouts.fold import GOAL_TOOLS, KEPT, QUIET
@@ -42,7 +43,6 @@ from armarius.rollouts.records import (
     goal_told,
 )
 from armarius.rollouts.usage import TokenCount, TokenUsage
-from armarius.sessions import kept
 from armarius.thread import RATE_LIMITED, Command, Goal, ItemStatus, ToolCall, TurnState
 
 __all__ = ["Line", "OpenCall", "Place", "Spent", "Tally", "TurnCount"]

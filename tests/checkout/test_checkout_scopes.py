@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armarius.dispatch.checkout_scopes import check, covers, overlaps
+from armarius.checkout.scopes import check, covers, overlaps
 from armarius.errors import DataError
 
 PAIRS = [

@@ -5,7 +5,7 @@ Owns what a Summary takes from a Thread. Does not own reading, nor the fast way 
 Invariant: for a rollout it says what `scan` says; it is how a file of another program gets a Summary.
 """
 
-from armarius.sessions.summary import Ending, Summary, TurnNote
+from armarius.counts.summary import Ending, Summary, TurnNote
 from armarius.thread import (
     AgentMessage,
     Command,

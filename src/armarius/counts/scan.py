@@ -14,22 +14,12 @@ from typing import ClassVar
 
 import msgspec
 
-from armarius.redact import redact
-from armarius.rollouts.bare import decode_any
-from armarius.rollouts.calls import Answer
-from armarius.rollouts.discovery import thread_id_of
-from armarius.rollouts.opening import open_rollout
-from armarius.rollouts.paginated import script_of
-from armarius.rollouts.parts import text_of
-from armarius.rollouts.reader import RECORD_START
-from armarius.rollouts.records import EventLine, ItemCompleted, Record, ResponseLine, SessionMeta
-from armarius.rollouts.salvage import UNREADABLE, salvaged
-from armarius.sessions.kept import action_in, at_us, words_of
-from armarius.sessions.slim import NO_WORDS, Spending, are_records, spending_in, total_in, words_of_item
-from armarius.sessions.summary import Summary, Text
-from armarius.sessions.summing import summary_of
-from armarius.sessions.tally import Line, Place, Tally, TurnCount
-from armarius.sessions.windows import (
+from armarius.counts.kept import action_in, at_us, words_of
+from armarius.counts.slim import NO_WORDS, Spending, are_records, spending_in, total_in, words_of_item
+from armarius.counts.summary import Summary, Text
+from armarius.counts.tally import Line, Place, Tally, TurnCount
+from armarius.counts.totals import summary_of
+from armarius.counts.windows import (
     START,
     Kind,
     LongLine,
@@ -40,6 +30,16 @@ from armarius.sessions.windows import (
     timestamp_in,
     windows,
 )
+from armarius.redact import redact
+from armarius.rollouts.bare import decode_any
+from armarius.rollouts.calls import Answer
+from armarius.rollouts.discovery import thread_id_of
+from armarius.rollouts.opening import open_rollout
+from armarius.rollouts.paginated import script_of
+from armarius.rollouts.parts import text_of
+from armarius.rollouts.reader import RECORD_START
+from armarius.rollouts.records import EventLine, ItemCompleted, Record, ResponseLine, SessionMeta
+from armarius.rollouts.salvage import UNREADABLE, salvaged
 from armarius.thread import Command
 
 __all__ = ["Scan"]

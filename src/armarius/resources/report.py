@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from armarius.clock import rfc3339
-from armarius.dispatch.catalogue import LastReading
-from armarius.dispatch.leases import Lease, Seat
-from armarius.dispatch.needs import Need
-from armarius.dispatch.resource_probes import Sight
-from armarius.dispatch.resources import Declared, spec_of, thresholds_of, units_of
+from armarius.resources.catalogue import LastReading
+from armarius.resources.kinds import Declared, spec_of, thresholds_of, units_of
+from armarius.resources.leases import Lease, Seat
+from armarius.resources.needs import Need
+from armarius.resources.probes import Sight
 from armarius.settings import ResourceSpec
 
 __all__ = [

@@ -1,7 +1,7 @@
 """A checkout of its own for every run that writes.
 
 Owns making it, finding it again, and giving it up. Does not own what the agent does in it, taking its work in
-(checkout_collect.py) or merging that (checkout_merge.py).
+(collect.py) or merging that (merge.py).
 Invariant: the parent repository gets one private reference and nothing else; its working tree, index, branches and
 configuration stay as they are. Nothing of the parent's or the user's configuration is run. Killed at any point, the
 same call made again finishes it.
@@ -35,11 +35,11 @@ from typing import Literal
 
 import msgspec
 
+from armarius.checkout.base import Dirty, LeftOut, Untracked, choose
+from armarius.checkout.folder import remove
+from armarius.checkout.git import EXACT, Git, Repository, bring, locked, share_objects, shown
+from armarius.checkout.submodules import Submodule, fill
 from armarius.clock import Clock
-from armarius.dispatch.checkout_base import Dirty, LeftOut, Untracked, choose
-from armarius.dispatch.checkout_folder import remove
-from armarius.dispatch.checkout_git import EXACT, Git, Repository, bring, locked, share_objects, shown
-from armarius.dispatch.checkout_submodules import Submodule, fill
 from armarius.errors import DataError, Refused
 from armarius.files import private_folder, read_bounded, write_atomic
 

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from armarius.checkout.folder import is_gits
+from armarius.checkout.git import Git, Repository, own_store, shown
 from armarius.clock import Clock
-from armarius.dispatch.checkout_folder import is_gits
-from armarius.dispatch.checkout_git import Git, Repository, own_store, shown
 from armarius.errors import DataError, Refused
 
 __all__ = ["Chosen", "Dirty", "LeftOut", "Untracked", "choose", "clean_or_refuse", "identity"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from armarius.dispatch.checkout_blobs import Limits
-from armarius.dispatch.checkout_folder import Reader, walk
+from armarius.checkout.blobs import Limits
+from armarius.checkout.folder import Reader, walk
 from armarius.errors import DataError
 from support.checkout_world import RUN, GitWorld, git
 

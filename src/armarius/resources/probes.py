@@ -17,10 +17,9 @@ import msgspec
 import psutil
 
 from armarius.codex.guard import identity_of
-from armarius.dispatch.leases import Amount, Claim, Units
-from armarius.dispatch.needs import Need
-from armarius.dispatch.process_patterns import Process, matching
-from armarius.dispatch.resources import (
+from armarius.errors import DataError, HostError
+from armarius.programs import Finished, run
+from armarius.resources.kinds import (
     BoundPort,
     Containers,
     Counted,
@@ -36,8 +35,9 @@ from armarius.dispatch.resources import (
     parse_gpus,
     units_of,
 )
-from armarius.errors import DataError, HostError
-from armarius.programs import Finished, run
+from armarius.resources.leases import Amount, Claim, Units
+from armarius.resources.needs import Need
+from armarius.resources.process_patterns import Process, matching
 from armarius.settings import ContainersSpec, GpuSpec, ProbeSpec, ProcessesSpec, ResourceSpec
 
 __all__ = ["Look", "Prober", "Sight", "this_machine"]

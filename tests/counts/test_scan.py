@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from armarius.counts.scan import Scan
+from armarius.counts.summary import Summary, Text
 from armarius.rollouts.reader import RolloutReader, read_rollout
-from armarius.sessions.scan import Scan
-from armarius.sessions.summary import Summary, Text
 from armarius.thread import AgentMessage, Command, Thread, UserMessage
 
 DATA = Path(__file__).parents[1] / "data" / "rollouts"
