@@ -204,3 +204,44 @@ def test_doctor_says_who_pays_and_where_that_is_said(desk: Desk, check: Callable
     assert desk.type("doctor", "billing", "--profile", "gone").code == 3
     assert desk.type("doctor", "billing", "--lane", "nobody").code == 2
     assert (own / "auth.json").exists()
+
+
+def provide(desk: Desk, lane: str) -> None:
+    """Let a lane use the provider that the terminal's own home uses."""
+    config = (desk.terminal.codex_home / "config.toml").read_text()
+    (desk.home(lane) / "config.toml").write_text(config)
+
+
+@pytest.mark.usefixtures("model")
+def test_a_run_uses_the_login_of_its_lane_and_its_thread_stays_there(desk: Desk) -> None:
+    assert desk.type("lanes", "add", "paid", "--kind", "api", "--tokens-per-day", "1000000").code == 0
+    provide(desk, "paid")
+    assert desk.type("lanes", "login", "paid", stdin=KEY.encode()).code == 0
+    done = desk.type("run", "--lane", "paid", "--json", 'SCRIPT:[{"say": "in the lane"}]')
+    assert done.code == 0, done.err
+    first = done.answer
+    assert first["answer"] == "in the lane"
+    assert Path(first["rollout"]).is_relative_to(desk.home("paid"))
+    own = desk.type("run", "--json", 'SCRIPT:[{"say": "in my own"}]').answer
+    assert Path(own["rollout"]).is_relative_to(desk.terminal.codex_home)
+
+    assert desk.type("lanes", "use", "paid").code == 0
+    by_default = desk.type("run", "--json", 'SCRIPT:[{"say": "in the default"}]').answer
+    assert Path(by_default["rollout"]).is_relative_to(desk.home("paid"))
+    assert desk.type("lanes", "use", "own").code == 0
+    for name in (first["id"], first["thread_id"]):
+        again = desk.type("resume", name, "--json", 'SCRIPT:[{"say": "further"}]').answer
+        assert (again["thread_id"], again["rollout"]) == (first["thread_id"], first["rollout"])
+    listed = {one["id"] for one in desk.type("sessions", "list", "--json").answer["sessions"]}
+    assert listed == {first["thread_id"], own["thread_id"], by_default["thread_id"]}
+
+
+@pytest.mark.usefixtures("model")
+def test_a_lane_for_a_plan_runs_nothing_that_a_plan_does_not_pay(desk: Desk) -> None:
+    assert desk.type("lanes", "add", "work").code == 0
+    write_login(desk.home("work"), LATER)
+    provide(desk, "work")
+    done = desk.type("run", "--lane", "work", "hi")
+    assert (done.code, done.out) == (5, "")
+    unknown = desk.type("run", "--lane", "wrok", "hi")
+    assert (unknown.code, unknown.err) == (2, "armarius: there is no lane 'wrok'; did you mean 'work'?\n")

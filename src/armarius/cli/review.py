@@ -14,7 +14,7 @@ from armarius.dispatch.api import open_dispatch
 @click.option("--uncommitted", is_flag=True, help="Review what is not committed, untracked files included.")
 @click.option("--base", metavar="REF", help="Review the changes since this branch or commit.")
 @click.option("--commit", metavar="SHA", help="Review the changes of one commit.")
-@flags(writes=False, images=False)
+@flags(writes=False, images=False, lane=True)
 def command(*, prompt: str | None, uncommitted: bool, base: str | None, commit: str | None, **typed: Any) -> int:
     """Let Codex review changes; it can only read.
 
@@ -25,5 +25,5 @@ def command(*, prompt: str | None, uncommitted: bool, base: str | None, commit: 
     target = Review(uncommitted=uncommitted, base=base, commit=commit)
     text = read_prompt(prompt, is_optional=target != Review())
     options = words.options()
-    with open_dispatch(folder_of(options.cwd)) as dispatch:
+    with open_dispatch(folder_of(options.cwd), lane=options.lane) as dispatch:
         return do(dispatch, dispatch.review_request(target, text, options), words)

@@ -12,7 +12,7 @@ from armarius.dispatch.workbench import workbench
 
 @click.command()
 @click.argument("prompt", required=False)
-@flags(ephemeral=True)
+@flags(ephemeral=True, lane=True)
 def command(*, prompt: str | None, **typed: Any) -> int:
     """Do one piece of work with Codex and say what came of it.
 
@@ -25,6 +25,6 @@ def command(*, prompt: str | None, **typed: Any) -> int:
     text = read_prompt(prompt)
     options = words.options()
     settings = configuration.load(folder_of(options.cwd))
-    with workbench(settings) as bench:
+    with workbench(settings, options.lane) as bench:
         desk = Desk(settings, bench)
         return do(desk, desk.request(text, options), words)

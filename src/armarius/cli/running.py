@@ -55,11 +55,14 @@ _WRITING = (
     click.option("--add-dir", "add_dirs", type=_PATH, multiple=True, help="A further folder that may be written to."),
     click.option("--skip-git-check", is_flag=True, help="Let a run write where there is no git repository."),
 )
+_LANE = click.option("--lane", help="The login to use: one of `armarius lanes`, or `own`.")
 _IMAGE = click.option("--image", "images", type=_PATH, multiple=True, help="An image that goes with the prompt.")
 _EPHEMERAL = click.option("--ephemeral", is_flag=True, help="Leave no session file; only for a read-only run.")
 
 
-def flags(*, writes: bool = True, images: bool = True, ephemeral: bool = False) -> Callable[[_F], _F]:
+def flags(
+    *, writes: bool = True, images: bool = True, ephemeral: bool = False, lane: bool = False
+) -> Callable[[_F], _F]:
     """The flags of a Codex user, as far as a command has a use for them."""
     chosen = [
         *((_SANDBOX, _SCHEMA) if writes else ()),
@@ -67,6 +70,7 @@ def flags(*, writes: bool = True, images: bool = True, ephemeral: bool = False) 
         *((_IMAGE,) if images else ()),
         *(_WRITING if writes else ()),
         *((_EPHEMERAL,) if ephemeral else ()),
+        *((_LANE,) if lane else ()),
         *_COMMON[5:],
     ]
 
@@ -92,6 +96,7 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[Path, ...] = ()
     add_dirs: tuple[Path, ...] = ()
     config: tuple[str, ...] = ()
+    lane: str | None = None
     timeout: float | None = None
     ephemeral: bool = False
     skip_git_check: bool = False
@@ -110,6 +115,7 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
             images=self.images,
             add_dirs=self.add_dirs,
             config=dict(map(parse_override, self.config)),
+            lane=self.lane,
             schema=read_schema(self.schema_file) if self.schema_file else None,
             timeout=self.timeout,
             ephemeral=self.ephemeral,

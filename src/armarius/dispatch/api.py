@@ -31,6 +31,7 @@ from armarius.dispatch.request import RunEvent, RunRequest, RunResult
 from armarius.dispatch.runner import Runner
 from armarius.dispatch.workbench import workbench
 from armarius.errors import DataError, Refused, UsageError, nearest
+from armarius.lanes.lanes import Lanes
 from armarius.thread import Sandbox
 
 __all__ = ["Dispatch", "Live", "Options", "Review", "RunEvent", "RunResult", "open_dispatch", "schema"]
@@ -40,13 +41,16 @@ _OWN_ROLES = ("worker", "reviewer")
 
 
 @contextmanager
-def open_dispatch(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Generator["Dispatch"]:
+def open_dispatch(
+    folder: Path | None = None, environ: Mapping[str, str] | None = None, *, lane: str | None = None
+) -> Generator["Dispatch"]:
     """Everything for runs, by the settings of the user and of the project that `folder` lies in.
 
-    `environ` takes the place of the caller's environment. Only the thread that opened it may use it.
+    `lane` is the login that new runs are going to name. `environ` takes the place of the caller's
+    environment. Only the thread that opened it may use it.
     """
     settings = configuration.load(folder, environ)
-    with workbench(settings) as bench:
+    with workbench(settings, lane) as bench:
         yield Dispatch(settings, bench)
 
 
@@ -167,15 +171,17 @@ class Dispatch(Desk):
         cwd, home = Path(request.cwd), Path(request.codex_home)
         if not cwd.is_dir():
             raise DataError("folder-missing", f"{row.id} worked in {cwd}, which is gone", "start a new run")
-        return msgspec.structs.replace(request, environ=self.keys(home, cwd, request.profile))
+        return msgspec.structs.replace(
+            request, environ=self.keys(home, cwd, request.profile, self._seat(None, home)[1])
+        )
 
     def earlier(self, name: str) -> Earlier:
         """The thread of the run or session that `name` means."""
-        return find_earlier(self.bench.ledger, self.settings.codex_home, name)
+        return find_earlier(self.bench.ledger, Lanes(self.settings).homes(), name)
 
     def last(self, folder: Path | None) -> str:
         """The session that was written to last, in `folder` if one is named."""
-        return last_thread(self.settings.codex_home, folder)
+        return last_thread(Lanes(self.settings).homes(), folder)
 
     def find(self, name: str) -> RunRow:
         """A run by its id or the beginning of it."""

@@ -13,13 +13,17 @@ from typing import Any
 import msgspec
 
 from armarius import settings as configuration
+from armarius.codex.app_server import environ_for
+from armarius.codex.billing import Kind
 from armarius.codex.command import ConfigValue, Origin, Review
 from armarius.codex.follow import Follower
+from armarius.codex.login import refresh_login
 from armarius.codex.overrides import check_override, check_profile
 from armarius.dispatch.interrupts import Interrupts
 from armarius.dispatch.request import RunRequest, RunResult
 from armarius.dispatch.workbench import Workbench, keys_of
 from armarius.errors import DataError, Refused, UsageError
+from armarius.lanes.lanes import Lanes
 from armarius.settings import Settings
 from armarius.thread import Sandbox
 
@@ -32,7 +36,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How a run is to be done; None is Armarius's default, or what the earlier run had.
 
     `config` holds harmless keys of Codex's configuration (`armarius.codex.overrides`). `timeout` is in
-    seconds. `skip_git_check` lets a run write where no repository could undo it.
+    seconds. `lane` is a login of `armarius lanes`. `skip_git_check` lets a run write where no repository could undo it.
     """
 
     cwd: Path | None = None
@@ -44,6 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[Path, ...] = ()
     add_dirs: tuple[Path, ...] = ()
     config: dict[str, ConfigValue] = {}
+    lane: str | None = None
     schema: dict[str, Any] | None = None
     timeout: float | None = None
     ephemeral: bool = False
@@ -73,10 +78,10 @@ class Desk:
         cwd = _folder(options.cwd or Path.cwd(), "-C")
         limits = configuration.load(cwd, self.settings.environ)
         sandbox = _sandbox(options.sandbox or Sandbox.READ_ONLY.flag)
-        home = codex_home or self.settings.codex_home
+        home, kind = self._seat(options.lane, codex_home)
         if options.profile is not None:
             check_profile(home, options.profile)
-        keys = self.keys(home, cwd, options.profile)
+        keys = self.keys(home, cwd, options.profile, kind)
         for key, value in options.config.items():
             check_override(key, value)
         _check_writing(sandbox, cwd, options)
@@ -102,10 +107,21 @@ class Desk:
             ephemeral=options.ephemeral,
         )
 
-    def keys(self, codex_home: Path, cwd: Path, profile: str | None) -> dict[str, str]:
+    def keys(self, codex_home: Path, cwd: Path, profile: str | None, kind: Kind | None) -> dict[str, str]:
         """What the provider of a CODEX_HOME needs from the environment, once it is fit to be billed."""
         program = Path(self.bench.binary.path)
-        return keys_of(self.settings, codex_home, program=program, cwd=cwd, profile=profile)[1]
+        return keys_of(self.settings, codex_home, kind=kind, program=program, cwd=cwd, profile=profile)[1]
+
+    def _seat(self, lane: str | None, codex_home: Path | None) -> tuple[Path, Kind | None]:
+        """The CODEX_HOME of a run and the kind of its lane, None for the caller's own; a thread stays in its home."""
+        lanes = Lanes(self.settings)
+        if codex_home is None:
+            name = lane or lanes.default()
+            found = lanes.find(name)
+            return lanes.home(name), found.kind if found else None
+        if lane is not None and lanes.home(lane) != codex_home:
+            raise UsageError("lane", f"a thread of {codex_home} goes on with the login there", "leave out --lane")
+        return codex_home, lanes.kind_of(codex_home)
 
     def do(
         self,
@@ -122,12 +138,21 @@ class Desk:
             with Interrupts() as own:
                 return self.do(request, each=each, interrupts=own)
         runner = self.bench.runner
+        self._refresh(request)
         begun = runner.begin(request)
         interrupts.ends(begun.attempt)
         if each is not None:
             for line in Follower(begun.attempt).lines():
                 each(line)
         return begun.done or runner.finish(begun, begun.attempt.wait())
+
+    def _refresh(self, request: RunRequest) -> None:
+        """Have the login of a lane renewed if it would end within the run: by one process, before it starts."""
+        home = Path(request.codex_home)
+        if Lanes(self.settings).kind_of(home) == "chatgpt":
+            until_us = self.bench.clock.now_us() + int(request.deadline_s * 1_000_000)
+            environ = environ_for(home, self.settings.environ)
+            refresh_login(Path(self.bench.binary.path), home, environ, self.settings.locks, until_us)
 
 
 def _folder(path: Path, flag: str) -> Path:

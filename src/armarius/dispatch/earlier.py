@@ -6,6 +6,7 @@ Invariant: nothing is taken over that is wider than what was recorded, and what 
 taken for the least: Codex itself hands on nothing. A thread that a living process holds is refused.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -41,13 +42,17 @@ class Earlier(msgspec.Struct, frozen=True):
     run: RunRequest | None = None
 
 
-def find_earlier(ledger: Database, codex_home: Path, name: str) -> Earlier:
-    """The thread of the run or session that `name` means; DataError when there is none, or more."""
+def find_earlier(ledger: Database, homes: Sequence[Path], name: str) -> Earlier:
+    """The thread of the run or session that `name` means, in any of these CODEX_HOMEs.
+
+    DataError when there is none, or more.
+    """
     if name.startswith("run_"):
         return _of_run(find_run(ledger, name))
-    thread_id, unknown = None, None
+    thread_id, codex_home, unknown = None, homes[0], None
     try:
-        thread_id = find_named([Place("codex", codex_home)], name).thread_id
+        named = find_named([Place("codex", home) for home in homes], name)
+        thread_id, codex_home = named.thread_id, named.place.path if named.place else homes[0]
     except DataError as error:
         if error.code != "thread-unknown":
             raise
@@ -71,11 +76,10 @@ def find_earlier(ledger: Database, codex_home: Path, name: str) -> Earlier:
     return _of_thread(codex_home, thread_id) if ours is None else _of_run(ours)
 
 
-def last_thread(codex_home: Path, folder: Path | None) -> str:
+def last_thread(homes: Sequence[Path], folder: Path | None) -> str:
     """The thread that was written to last, in `folder` if one is named; sub-agents and the archive do not count."""
-    for file in find_rollouts(codex_home):
-        if file.is_archived:
-            continue
+    files = [file for home in homes for file in find_rollouts(home) if not file.is_archived]
+    for file in sorted(files, key=lambda file: file.changed_us, reverse=True):
         scan = Scan(file.path)
         try:
             scan.advance()
@@ -86,7 +90,7 @@ def last_thread(codex_home: Path, folder: Path | None) -> str:
             return file.thread_id
     where = "" if folder is None else f" in {folder}"
     hint = "start one with `armarius run`" if folder is None else "add --all to look everywhere"
-    raise DataError("thread-none", f"no session under {codex_home}{where}", hint)
+    raise DataError("thread-none", f"no session under {homes[0]}{where}", hint)
 
 
 def refuse_live(earlier: Earlier, clock: Clock) -> None:

@@ -79,6 +79,14 @@ class Lanes:
             raise UsageError("lane-unknown", f"there is no lane {name!r}", nearest(name, names))
         return found
 
+    def homes(self) -> list[Path]:
+        """Every CODEX_HOME in which a thread may lie: the caller's own first."""
+        return [self._own, *(self.home(lane.name) for lane in self.all())]
+
+    def kind_of(self, home: Path) -> Kind | None:
+        """The kind of the lane with that CODEX_HOME; None when it is no lane's."""
+        return next((lane.kind for lane in self.all() if self.home(lane.name) == home), None)
+
     def default(self) -> str:
         """The lane of a run that names none: a setting, else what `use` chose, else `own`."""
         name = self._said or self._read().default or OWN

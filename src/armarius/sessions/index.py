@@ -62,12 +62,20 @@ class Trouble(msgspec.Struct, frozen=True):
 
 
 def default_places(settings: Settings, codex_homes: Iterable[Path] = (), *, with_claude: bool = False) -> list[Place]:
-    """Where sessions are looked for: the named homes, else the user's own and that of Claude Code."""
+    """Where sessions are looked for: the named homes, else the user's own, those of lanes and that of Claude Code."""
     homes = [home.absolute() for home in codex_homes]
-    places = [Place("codex", home) for home in homes or [settings.codex_home]]
+    places = [Place("codex", home) for home in homes or [settings.codex_home, *_lane_homes(settings)]]
     if (with_claude or not homes) and (settings.claude_home / "projects").is_dir():
         places.append(Place("claude", settings.claude_home))
     return list(dict.fromkeys(places))
+
+
+def _lane_homes(settings: Settings) -> list[Path]:
+    """A lane is a CODEX_HOME of its own, below one folder."""
+    try:
+        return sorted(home for home in settings.lanes.iterdir() if home.is_dir())
+    except OSError:
+        return []
 
 
 class SessionIndex:
