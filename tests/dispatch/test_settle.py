@@ -314,6 +314,16 @@ def test_commands_are_counted_in_the_rollout_and_only_without_one_in_the_stream(
         assert (result.commands, result.failed_commands) == (2, 1)
 
 
+def test_a_refused_login_is_told_in_the_same_words_whichever_came_first_the_error_or_our_stop() -> None:
+    why = "unexpected status 401 Unauthorized: no such key, url: http://127.0.0.1:1/v1/responses"
+    notices = (Notice("1", f"Reconnecting... 1/5 ({why})", SPOT),)
+    stopped = ended("stopped", stopped_by="login-refused")
+    open_turn = change(stopped, stream=change(STREAM, items=notices, state=TurnState.OPEN))
+    failed = change(stopped, stream=change(STREAM, items=notices, state=TurnState.FAILED, error=why))
+    problems = [settle("run_1", "/f", REQUEST, "0.163.0", remains).problem for remains in (open_turn, failed)]
+    assert [problem and (problem.code, problem.message) for problem in problems] == [("login", why)] * 2
+
+
 def test_retries_are_the_notices_of_a_reconnection() -> None:
     notices = [Notice(str(n), text, SPOT) for n, text in enumerate(["Reconnecting... 1/5", "careful", "Reconnecting"])]
     result = settle("run_1", "/f", REQUEST, "0.163.0", change(GOOD, stream=change(STREAM, items=(*notices, *SAID))))

@@ -40,6 +40,7 @@ _STATUS = re.compile(r"(?:unexpected status|exceeded retry limit, last status:) 
 _USAGE_LIMIT = re.compile(r"You.ve hit your usage limit")
 _IS_LIVE = "already has an active writer"
 _SAID = re.compile(r"^(?:Error\b|error:).*(?:\n.*\S.*)*", re.MULTILINE)
+_RETRY = re.compile(r"Reconnecting\.\.\. \d+/\d+ \((?P<why>.*)\)", re.DOTALL)
 _AUTH_STATUS = frozenset({401, 403})
 _RATE_STATUS = 429
 _FAILED = frozenset({ItemStatus.FAILED, ItemStatus.DECLINED})
@@ -229,7 +230,12 @@ def _unfinished(remains: Remains) -> tuple[RunState, Problem] | None:
 
 
 def _last_notice(stream: Stream) -> str:
-    return stream.notices[-1].message if stream.notices else "the provider refused the login"
+    """Why codex was about to try again; the same words as in the error that would have followed."""
+    if not stream.notices:
+        return "the provider refused the login"
+    message = stream.notices[-1].message
+    reason = _RETRY.fullmatch(message)
+    return reason["why"] if reason else message
 
 
 def _provider_problem(message: str, retry_at_us: int | None) -> Problem:
