@@ -3,7 +3,8 @@
 Owns where lines end, which lines can change a count, and whether a window holds one record a line as
 it should. Does not own what any line says.
 Invariant: a window is plain only when each of its lines begins as Codex begins it and ends as an
-object ends, and its ordinals count its lines; of any other the caller looks at each line.
+object ends, and its ordinals count its lines; of any other the caller looks at each line. One thing is
+not seen: records joined on one line while as many lines of the same window stand there twice.
 
 Why the beginning is enough: inside a JSON string every quote is escaped, so neither `,"type":"` nor a
 second `{"timestamp":"` can stand in one.
@@ -115,7 +116,6 @@ class PlainWindow(Struct):
 
     lines: list[tuple[int, int, int, int]]
     usage: list[tuple[int, int]]
-    first: int | None
     last: int | None
     last_begin: int
     at: int
@@ -211,7 +211,7 @@ def plain_window(data: bytes, at: int, follows: int | None) -> PlainWindow | Non
         count += 1
     if not _is_one_each(data, first, last, last_begin, count):
         return None
-    return PlainWindow(found, usage, first, last, last_begin, at)
+    return PlainWindow(found, usage, last, last_begin, at)
 
 
 def is_text(data: bytes) -> bool:
