@@ -1,78 +1,22 @@
 """A night that is killed anywhere comes to the same end, and pays nothing twice."""
 
-import os
-import signal
-import subprocess
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from armarius.testing import benchmarks
-from armarius.testing.conversation import Conversation
-from armarius.testing.model import ScriptedModel
 from armarius.testing.model_server import ModelServer
-from armarius.testing.reply import Reply
-from support.night_world import SEED, World
+from support.night_kills import comes_to_the_same_end, undisturbed
+from support.night_world import World
+
+__all__ = ["undisturbed"]
 
 
-class Sniper:
-    """A model that answers as the scripted one does, and kills a process when a given request arrives."""
-
-    def __init__(self) -> None:
-        self._model = ScriptedModel()
-        self._lock = threading.Lock()
-        self._count = 0
-        self.victim: subprocess.Popen[bytes] | None = None
-        self.at: int | None = None
-
-    def __call__(self, conversation: Conversation) -> Reply:
-        with self._lock:
-            self._count += 1
-            if self._count == self.at and self.victim is not None:
-                os.kill(self.victim.pid, signal.SIGKILL)
-        return self._model(conversation)
-
-
-def comparable(report: dict[str, Any]) -> dict[str, Any]:
-    """What must not depend on a kill. Ids, folders and the order of tasks belong to one world alone."""
-    own = {"id", "experiment", "folder", "report", "diff", "proposal", "target"}
-    spent = {"duration_us", "runs", "responses", "usage"}
-    rest = {key: value for key, value in report.items() if key not in own | spent}
-    return rest | {"pairs": [(pair["baseline"], pair["candidate"]) for pair in report["pairs"]]}
-
-
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    home = {name: str(folder / name) for name in ("HOME", "CODEX_HOME", "ARMARIUS_HOME", "XDG_CACHE_HOME")}
-    Path(home["CODEX_HOME"]).mkdir()
-    with ModelServer() as server:
-        return comparable(World(folder, home, server).night())
-
-
-@pytest.mark.parametrize("request_number", [1, 4, 6, 12, 20])
+@pytest.mark.parametrize("request_number", [4, 12])  # the others: tests/long/night_kills.py
 def test_a_night_killed_at_any_request_ends_the_same_and_repeats_no_finished_run(
     request_number: int, tmp_path: Path, private_home: dict[str, str], undisturbed: dict[str, Any]
 ) -> None:
-    sniper = Sniper()
-    with ModelServer(sniper) as server:
-        world = World(tmp_path, private_home, server)
-        with world.start() as victim:
-            sniper.victim, sniper.at = victim, request_number
-            victim.communicate(timeout=120)
-        assert victim.returncode == -signal.SIGKILL
-        report = world.night()
-        runs, attempts = world.rows()
-
-    assert comparable(report) == undisturbed
-    assert report["decision"] == "adopt"
-    succeeded = [attempt["run_id"] for attempt in attempts if attempt["outcome"] == "succeeded"]
-    assert sorted(succeeded) == [run.id for run in runs]
-    # What the model was asked for is what the ledger's runs used: nothing was paid twice or lost.
-    assert server.requests == sum(run.outcome.responses for run in runs if run.outcome)
-    assert world.skill.read_bytes() == benchmarks.load(SEED).skill
+    comes_to_the_same_end(request_number, tmp_path, private_home, undisturbed)
 
 
 def test_a_night_run_again_after_it_staged_spends_nothing(tmp_path: Path, private_home: dict[str, str]) -> None:

@@ -36,14 +36,14 @@ def streamed(data: bytes) -> bytes:
 
 def content(path: Path) -> tuple[bytes, str | None]:
     """What can be read, and what is said when it stops."""
-    data = b""
+    pieces = list[bytes]()
     try:
         with open_rollout(path) as stream:
             while piece := stream.read(1 << 16):
-                data += piece
+                pieces.append(piece)
     except OSError as error:
-        return data, error.strerror
-    return data, None
+        return b"".join(pieces), error.strerror
+    return b"".join(pieces), None
 
 
 @pytest.mark.parametrize(
