@@ -1,11 +1,14 @@
 """The index follows the files, whatever happens to them, and reads no more than it must."""
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import apsw
 import msgspec
 import pytest
 import zstandard
@@ -166,6 +169,93 @@ def test_what_was_appended_is_all_that_is_read(world: World) -> None:
     assert world.sync().bytes == len(b'{"half a line\n')
     with world.opened() as index:
         assert index.trouble([world.place]).bad_lines == 1
+
+
+def turn_of(number: int) -> bytes:
+    """A whole turn with a command and what it cost, as Codex 0.169 writes one, in short."""
+    turn, at = f"01a1f8dc-0000-7000-9000-{number:012x}", f"2026-11-20T12:{number % 60:02}:00.000Z"
+    payloads = [
+        ("event_msg", {"type": "task_started", "turn_id": turn}),
+        ("turn_context", {"turn_id": turn, "model": "gpt-5.5"}),
+        (
+            "response_item",
+            {
+                "type": "function_call",
+                "call_id": f"call_{number}",
+                "name": "exec_command",
+                "arguments": json.dumps({"cmd": f"echo {number}"}),
+            },
+        ),
+        (
+            "event_msg",
+            {
+                "type": "item_completed",
+                "thread_id": thread_id(1),
+                "turn_id": turn,
+                "item": {"type": "CommandExecution", "id": f"call_{number}", "command": ["echo"], "exit_code": 0},
+            },
+        ),
+        (
+            "token_usage_record",
+            {
+                "response_id": f"resp_{number}",
+                "turn_id": turn,
+                "usage": {"input_tokens": number, "output_tokens": 1},
+            },
+        ),
+        ("event_msg", {"type": "task_complete", "turn_id": turn}),
+    ]
+    return b"".join(
+        json.dumps({"timestamp": at, "type": kind, "payload": payload}, separators=(",", ":")).encode() + b"\n"
+        for kind, payload in payloads
+    )
+
+
+LATE = {
+    "a turn ends again": (
+        b'"type":"event_msg","payload":{"type":"turn_aborted","turn_id":"01a1f8dc-0000-7000-9000-%012x"}'
+    ),
+    "a response is told again": (
+        b'"type":"token_usage_record","payload":{"response_id":"resp_%d","turn_id":"t","usage":{"input_tokens":9}}'
+    ),
+    "a call ends again": (
+        b'"type":"event_msg","payload":{"type":"exec_command_end","call_id":"call_%d","exit_code":7,"command":[]}'
+    ),
+}
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_what_is_long_past_is_known_however_often_the_file_grew(world: World, late: str) -> None:
+    path = world.path()
+    path.write_bytes(lines(world.put(MAIN, 1))[0])
+    for number in range(0, 60, 6):
+        append(path, b"".join(map(turn_of, range(number, number + 6))))
+        world.sync()
+    append(path, b'{"timestamp":"2026-11-20T14:00:00.000Z",%b}\n' % (LATE[late] % 3))
+    assert counts(world.sync()) == (1, 0, 0)
+    assert world.content() == world.fresh_content()
+
+
+def saved_size(world: World) -> int:
+    connection: Any = apsw.Connection(str(world.index_file))
+    with contextlib.closing(connection):
+        return connection.execute("SELECT length(saved) FROM reading").fetchall()[0][0]
+
+
+@pytest.mark.parametrize("shape", ["many turns", "one turn"])
+def test_what_reading_goes_on_from_does_not_grow_with_the_file(world: World, shape: str) -> None:
+    path = world.path()
+    data = [turn_of(number) for number in range(1_000)]
+    if shape == "one turn":
+        data = [b"".join(turn.splitlines(keepends=True)[2:5]) for turn in data]
+        data[0] = turn_of(0)[: turn_of(0).rindex(b'{"timestamp"')] + data[0]
+    sizes = list[int]()
+    for turns in (data[:300], data[300:]):
+        append(path, b"".join(turns))
+        world.sync()
+        sizes.append(saved_size(world))
+    assert sizes[1] < 1.1 * sizes[0]
+    assert world.content() == world.fresh_content()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -334,7 +424,7 @@ def test_what_fails_while_it_is_written_is_not_passed_over(tmp_path: Path) -> No
     database = IndexDatabase.open(tmp_path / "index.sqlite", "CREATE TABLE nothing_that_is_written_to (x)", "a test")
     with contextlib.closing(database):
         with pytest.raises(Exception, match="no such table"), Writer(database, 1) as writer:
-            writer.put(Rows((), (("put_turns", "[]"),), 0))
+            writer.put(Rows((), (), (("put_turns", "[]"),), 0))
         assert not database.rows(Query("ask", "A test.", "SELECT * FROM nothing_that_is_written_to"))
 
 

@@ -17,7 +17,9 @@ from armarius.rollouts.drafts import Action
 from armarius.rollouts.legacy import AgentMessageEvent, ExecCommandEnd, UserMessageEvent
 from armarius.rollouts.paginated import AgentMessageItem, CommandExecutionItem, UserMessageItem
 from armarius.rollouts.parts import Here
+from armarius.rollouts.reader import RECORD_START
 from armarius.rollouts.records import EventLine, ItemCompleted, Record, ResponseLine, TurnContextLine
+from armarius.rollouts.salvage import salvaged
 from armarius.thread import Command, ToolCall
 
 __all__ = [
@@ -123,19 +125,17 @@ def limits_in(line: bytes) -> Raw:
 def at_us(timestamp: str) -> int | None:
     """A time as Codex writes it, in microseconds; None for what is none."""
     if len(timestamp) == len("2026-11-20T12:21:12.958Z") and timestamp[23] == "Z" and timestamp[19] == ".":
-        seconds, thousandths = timestamp[17:19], timestamp[20:23]
-        if (
-            (seconds + thousandths).isdecimal()
-            and seconds < "60"
-            and (minute := _minute_us(timestamp[:17])) is not None
-        ):
-            return minute + int(seconds) * 1_000_000 + int(thousandths) * 1_000
+        minutes, thousandths = timestamp[14:16], timestamp[17:19] + timestamp[20:23]
+        if (minutes + thousandths).isdecimal() and minutes < "60" and thousandths < "60" and timestamp[16] == ":":
+            hour = _hour_us(timestamp[:14])
+            if hour is not None:
+                return hour + int(minutes) * 60_000_000 + int(thousandths) * 1_000
     return _any_at_us(timestamp)
 
 
 @lru_cache(maxsize=4096)  # lines come in bursts, and to read a date costs more than all the rest of a line
-def _minute_us(beginning: str) -> int | None:
-    return _any_at_us(beginning + "00Z")
+def _hour_us(beginning: str) -> int | None:
+    return _any_at_us(beginning + "00:00Z")
 
 
 def _any_at_us(timestamp: str) -> int | None:
@@ -147,6 +147,8 @@ def _any_at_us(timestamp: str) -> int | None:
 
 def _record(line: bytes) -> Record | None:
     try:
+        if not line.isascii():
+            line.decode()
         return decode_any(line)
-    except _UNREADABLE:
-        return None
+    except _UNREADABLE:  # as it stands in the file, and it was mended when it was counted
+        return next((piece.record for piece in salvaged(line, RECORD_START, decode_any) if piece.record), None)

@@ -1,84 +1,277 @@
-"""The few fields of a line that counting needs, decoded without the rest of it.
+"""The few fields of a line that counting needs, decoded without the rest of it, many lines at a time.
 
-Owns the slim shapes of items, responses and running totals. Does not own what they change.
-Invariant: a line that does not fit its shape is None here, and is then decoded whole by the caller.
+Owns the slim shapes of records. Does not own what they change, nor where lines begin (`windows`).
+Invariant: lines that do not all fit are None here, and the caller then decodes each whole. What fits
+is told apart by its type, as the full records are; a kind that counting knows nothing short about is
+an `Unread`.
+
+One call for all lines of a window: to ask the decoder line by line, or to look for the few bytes in
+Python, takes longer than to let it skip everything that has no name here.
 """
 
-import msgspec
-from msgspec import Struct
+from typing import Any, Final, TypeVar, Union, get_args
 
-from armarius.rollouts.bare import decode_any
-from armarius.rollouts.parts import Content
+import msgspec
+from msgspec import Raw, Struct
+
+from armarius.rollouts.fold import KEPT, QUIET
+from armarius.rollouts.paginated import TurnItem
+from armarius.rollouts.parts import Content, Number
+from armarius.rollouts.records import Event, Response
 from armarius.rollouts.salvage import UNREADABLE
-from armarius.rollouts.usage import TokenUsage
+from armarius.rollouts.usage import TokenUsage, TokenUsageRecord
 
 __all__ = [
     "NO_WORDS",
+    "AgentItem",
+    "AgentSaid",
+    "Answered",
+    "Begin",
+    "Called",
+    "Compacted",
+    "Completed",
+    "Context",
+    "End",
+    "Item",
+    "Meta",
+    "Nothing",
+    "RanItem",
+    "Reasoned",
+    "Record",
+    "Settings",
     "Spending",
+    "Tokens",
     "Total",
-    "TotalEvent",
+    "Unread",
+    "UserItem",
+    "UserSaid",
     "Words",
-    "are_records",
-    "spending_in",
+    "by_shape",
+    "records_in",
     "total_in",
     "words_of_item",
 ]
 
 
-class Words(Struct):
+class Unread(Struct, gc=False):
+    """A record that has to be decoded whole to be counted."""
+
+
+class Nothing(Struct, gc=False):
+    """A record that changes no count."""
+
+
+class Completed(Struct, gc=False):
+    """Something happened in a turn; `item` is of a kind below."""
+
+    item: Any
+    thread_id: str | None = None
+    turn_id: str | None = None
+
+
+class Item(Struct, gc=False):
+    """An item that is only a sign that its turn is not empty."""
+
+
+class UserItem(Struct, gc=False, tag="UserMessage"):
+    """What the user said."""
+
+    id: str
+
+
+class AgentItem(Struct, gc=False, tag="AgentMessage"):
+    """What the agent said."""
+
+    id: str
+
+
+class RanItem(Struct, gc=False, tag="CommandExecution"):
+    """A command that ran."""
+
+    id: str
+    exit_code: Number | None = None
+
+
+class Tokens(Struct, gc=False, tag="token_count"):
+    """The running total, undecoded, and how full the plan's windows are."""
+
+    info: Raw = Raw()
+
+
+class Begin(Struct, gc=False, tag="task_started"):
+    """A turn begins."""
+
+    turn_id: str | None = None
+
+
+class _Error(Struct, gc=False):
+    pass
+
+
+class End(Struct, gc=False, tag="task_complete"):
+    """A turn is over."""
+
+    turn_id: str | None = None
+    error: _Error | None = None
+
+
+class _Model(Struct, gc=False):
+    model: str | None = None
+
+
+class Settings(Struct, gc=False, tag="thread_settings_applied"):
+    """What the next turns run with."""
+
+    thread_settings: _Model
+
+
+class UserSaid(Struct, gc=False, tag="user_message"):
+    """What the user said, as wrapped rollouts have it."""
+
+    kind: Raw = Raw()
+
+
+class AgentSaid(Struct, gc=False, tag="agent_message"):
+    """What the agent said, as wrapped rollouts have it."""
+
+    turn_id: str | None = None
+
+
+class Reasoned(Struct, gc=False, tag="agent_reasoning"):
+    """A sign that the turn is not empty."""
+
+    turn_id: str | None = None
+
+
+class Called(Struct, gc=False):
+    """A tool was called."""
+
+    call_id: str
+
+
+class Answered(Struct, gc=False):
+    """A call was answered."""
+
+    call_id: str | None = None
+
+
+class Context(Struct, gc=False):
+    """What a turn runs with."""
+
+    turn_id: str | None = None
+    model: str | None = None
+
+
+class Spending(TokenUsageRecord, gc=False):
+    """What a response cost."""
+
+
+class Meta(Struct, gc=False):
+    """Who the thread is."""
+
+
+class Compacted(Struct, gc=False):
+    """The history was replaced."""
+
+
+class Words(Struct, gc=False):
     """What was said or run."""
 
     content: Content = ""
     command: list[str] = []
 
 
-NO_WORDS = Words()
+NO_WORDS: Final = Words()
+T = TypeVar("T")
 
 
-class _ItemEvent(Struct):
+class _ItemEvent(Struct, gc=False):
     item: Words
 
 
-class _ItemLine(Struct):
+class _ItemLine(Struct, gc=False):
     payload: _ItemEvent
 
 
-class Response(Struct):
-    """What one response cost."""
-
-    response_id: str
-    turn_id: str
-    usage: TokenUsage
-    thread_id: str | None = None
-
-
-class Spending(Struct):
-    """A line that says it."""
-
-    payload: Response
-    timestamp: str = ""
-
-
-class Total(Struct):
+class Total(Struct, gc=False):
     """A running total, and what is new of it."""
 
     total_token_usage: TokenUsage
     last_token_usage: TokenUsage
 
 
-class TotalEvent(Struct):
-    """`info` is missing before the first response."""
+class Record(Struct, gc=False):
+    """A line: when it was written, and the slim shape of what it says."""
 
-    info: Total | None = None
-
-
-class _TotalLine(Struct):
-    payload: TotalEvent
+    timestamp: str
+    payload: Any
 
 
+def _kinds(base: type[Struct], *names: str) -> tuple[type[Struct], ...]:
+    """Shapes without fields."""
+    return tuple(msgspec.defstruct(f"_{name}", [], bases=(base,), tag=name, gc=False) for name in names)
+
+
+def _others(known: object, scope: str, mine: tuple[type[Struct], ...]) -> tuple[type[Struct], ...]:
+    """Shapes for all kinds that have none among mine."""
+    names = {str(kind.__struct_config__.tag) for kind in get_args(known)}
+    names |= {name.partition(":")[2] for name in KEPT | QUIET if name.startswith(f"{scope}:")}
+    return _kinds(Unread, *sorted(names - {str(kind.__struct_config__.tag) for kind in mine}))
+
+
+def _line(tag: str, payload: Any) -> type[Struct]:
+    return msgspec.defstruct(f"_{tag}", [("timestamp", str), ("payload", payload)], bases=(Record,), tag=tag, gc=False)
+
+
+def _union(kinds: tuple[type[Struct], ...]) -> Any:
+    return Union[kinds]  # noqa: UP007  # the kinds are known when the program runs
+
+
+_ITEMS: Final = (UserItem, AgentItem, RanItem, *_kinds(Item, "Reasoning", "FileChange", "ContextCompaction"))
+_RESPONSES: Final = (
+    *_kinds(Nothing, "message", "reasoning"),
+    *_kinds(Called, "function_call", "custom_tool_call"),
+    *_kinds(Answered, "function_call_output", "custom_tool_call_output"),
+)
+_EVENTS: Final = (
+    *(Tokens, Begin, End, Settings, UserSaid, AgentSaid, Reasoned),
+    msgspec.defstruct(
+        "_item_completed",
+        [("item", _union((*_ITEMS, *_others(TurnItem, "item", _ITEMS))))],
+        bases=(Completed,),
+        tag="item_completed",
+        gc=False,
+    ),
+)
+_ALL_EVENTS: Final = (*_EVENTS, *_others(Event, "event_msg", _EVENTS))
+_ALL_RESPONSES: Final = (*_RESPONSES, *_others(Response, "response_item", _RESPONSES))
+_SHAPES: Final = (*_ALL_EVENTS, *_ALL_RESPONSES, Spending, Context, Nothing, Meta, Compacted, Unread)
+_LINES: Final = (
+    _line("event_msg", _union(_ALL_EVENTS)),
+    _line("response_item", _union(_ALL_RESPONSES)),
+    _line("token_usage_record", Spending),
+    _line("turn_context", Context),
+    _line("world_state", Nothing),
+    _line("session_meta", Meta),
+    _line("compacted", Compacted),
+    *(_line(kind, Unread) for kind in sorted(QUIET) if ":" not in kind),
+)
+_records = msgspec.json.Decoder(_union(_LINES)).decode_lines
 _item = msgspec.json.Decoder(_ItemLine).decode
-_total = msgspec.json.Decoder(_TotalLine).decode
-_spending = msgspec.json.Decoder(Spending).decode_lines
+_total = msgspec.json.Decoder(Total | None).decode
+
+
+def by_shape(taken: dict[type[Struct], T]) -> dict[type[Struct], T]:
+    """What is meant for each shape, given for those that they are made of."""
+    return {shape: taken[base] for shape in _SHAPES for base in shape.__mro__ if base in taken}
+
+
+def records_in(lines: bytes | memoryview) -> list[Record] | None:
+    """The records of lines."""
+    try:
+        return _records(lines)
+    except UNREADABLE:
+        return None
 
 
 def words_of_item(line: bytes) -> Words | None:
@@ -89,27 +282,6 @@ def words_of_item(line: bytes) -> Words | None:
         return None
 
 
-def total_in(line: bytes) -> TotalEvent | None:
-    """The running total of a line, which may say nothing of it."""
-    try:
-        return _total(line).payload
-    except UNREADABLE:
-        return None
-
-
-def spending_in(data: bytes, lines: list[tuple[int, int]]) -> list[Spending] | None:
-    """What the lines of a window say was spent; None when one of them cannot be read so."""
-    try:
-        return _spending(b"\n".join([data[begin:end] for begin, end in lines]))
-    except UNREADABLE:
-        return None
-
-
-def are_records(*lines: bytes) -> bool:
-    """Whether all of them can be read."""
-    try:
-        for line in lines:
-            decode_any(line)
-    except UNREADABLE:
-        return False
-    return True
+def total_in(info: Raw) -> Total | None:
+    """A running total, which is missing before the first response; ValueError when it is none."""
+    return _total(info) if info else None

@@ -10,7 +10,7 @@ import msgspec
 
 from armarius.thread import ResponseUsage, TurnState, Usage
 
-__all__ = ["Ending", "Summary", "Text", "TurnNote"]
+__all__ = ["Earlier", "Ending", "Summary", "Text", "TurnNote"]
 
 
 class TurnNote(msgspec.Struct, frozen=True):
@@ -21,6 +21,14 @@ class TurnNote(msgspec.Struct, frozen=True):
     started_at_us: int | None
     ended_at_us: int | None
     model: str | None
+
+
+class Earlier(msgspec.Struct, frozen=True):
+    """Turns and responses that were handed over before, and when the last of those turns ended."""
+
+    turns: int = 0
+    responses: int = 0
+    ended_at_us: int | None = None
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +56,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """One session file. `exits` counts the commands by exit code; None is a code nobody wrote down.
 
     `title` is the first thing the user said, one line of at most 200 characters. `offset` is the
-    byte up to which whole lines were taken in.
+    byte up to which whole lines were taken in. Where reading went on, `turns` and `responses` follow
+    those that are `earlier`; all other numbers are of the whole file.
     """
 
     path: str
@@ -69,6 +78,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     git_branch: str | None = None
     started_at_us: int | None = None
     last_at_us: int | None = None
+    earlier: Earlier = Earlier()
     turns: tuple[TurnNote, ...] = ()
     user_messages: int = 0
     agent_messages: int = 0
@@ -86,7 +96,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def usage(self) -> Usage:
-        """All tokens of this file's own responses."""
+        """All tokens of these responses."""
         total = Usage()
         for response in self.responses:
             total = total + response.usage

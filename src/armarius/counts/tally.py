@@ -4,12 +4,14 @@ Owns what a record changes in the counts of its file. Does not own the rules the
 record belongs to and what counts twice is as `rollouts.fold` has it, which keeps all contents and is
 what this is held against. Does not own reading, nor the short cuts past decoding (`scan`).
 Invariant: a tally can be put away after any record and taken up again later, and goes on as if it
-had never been away; what it holds grows with turns, responses and open calls, not with contents.
+had never been away. Of turns that were put away, it holds sums alone: what names one of them brings
+all of them back first.
 """
 
 import msgspec
 
 from armarius.counts import kept
+from armarius.counts.entries import Closed, Line, OpenCall, Part, Past, Place, Spent, TurnCount
 from armarius.rollouts.calls import Answer, Call, WebSearchCall, outcome_of, session_asked
 from armarius.rollouts.copies import Copy, copy_at_head
 from armarius.rollouts.fold import GOAL_TOOLS, KEPT, QUIET
@@ -45,66 +47,13 @@ from armarius.rollouts.records import (
 from armarius.rollouts.usage import TokenCount, TokenUsage
 from armarius.thread import RATE_LIMITED, Command, Goal, ItemStatus, ToolCall, TurnState
 
-__all__ = ["Line", "OpenCall", "Place", "Spent", "Tally", "TurnCount"]
+__all__ = ["Tally"]
 
 _TITLE = 200
 
 
-class Place(msgspec.Struct):
-    """Where a line begins in its file, and when it says it was written."""
-
-    byte: int
-    timestamp: str
-    ordinal: int | None = None
-
-
-class TurnCount(msgspec.Struct):
-    """A turn without its contents. Times are as they were written.
-
-    What was `said` is kept by its id, and the exit code of each command in `codes` by that of its call,
-    so that nothing counts twice.
-    """
-
-    id: str
-    started: str
-    model: str | None = None
-    state: TurnState = TurnState.UNKNOWN
-    ended: str = ""
-    error: str | None = None
-    error_kind: str | None = None
-    retry_at_us: int | None = None
-    is_empty: bool = True
-    said: set[bytes] = set()
-    codes: dict[str, int | None] = {}
-
-
-class Line(msgspec.Struct):
-    """A line that may be asked about later: where it stands, and its bytes, which are not put away."""
-
-    byte: int
-    size: int
-    data: bytes = b""
-
-
-class OpenCall(msgspec.Struct):
-    """A call that has no last answer yet, and the line that made it. `is_told` once its words were."""
-
-    turn_id: str
-    line: Line
-    is_told: bool = False
-
-
-class Spent(msgspec.Struct):
-    """One response. It is kept as it came; few who count want it as a value."""
-
-    turn_id: str
-    usage: TokenUsage
-    byte: int
-    timestamp: str
-
-
 class Tally(msgspec.Struct):
-    """The counts of one file so far."""
+    """The counts of one file so far. `past` is what was put away of it, and `recalled` that it came back."""
 
     meta: SessionMeta
     is_named: bool = False
@@ -130,6 +79,9 @@ class Tally(msgspec.Struct):
     context: Line | None = None
     first: str = ""
     last: str = ""
+    closed: Closed = msgspec.field(default_factory=Closed)
+    past: Past | None = None
+    is_recalled: bool = False
 
     def lines(self) -> list[Line]:
         """The lines that may be asked about later, in the order in which they stand in the file."""
@@ -157,7 +109,7 @@ class Tally(msgspec.Struct):
                 self.runs_with(self.turn_of(record.payload.turn_id, place), record.payload.model, _kept(line, place))
             case SessionMetaLine():
                 self.name(record.payload)
-                if not self.turns:
+                if not self.turns and not self.closed.turns:
                     self.copy = copy_at_head(self.meta, record)
             case Stranger():
                 self._strange(record, place)
@@ -187,6 +139,55 @@ class Tally(msgspec.Struct):
     def is_foreign(self, thread_id: str | None) -> bool:
         return thread_id is not None and thread_id != self.meta.id != ""
 
+    # What was put away
+
+    def _has_recalled(self, name: bytes) -> bool:
+        """Whether something was put away that may be of that name, and is here again now."""
+        if self.past is None or self.is_recalled or not self.past.holds(name):
+            return False
+        self._recall(self.past.parts())
+        return True
+
+    def _recall(self, parts: list[Part]) -> None:
+        self.is_recalled, self.closed = True, Closed(responses=self.closed.responses)
+        self.turns = {turn.id: turn for part in parts for turn in part.turns} | self.turns
+        for piece in (piece for part in parts for piece in part.pieces):
+            if turn := self.turns.get(piece.id):
+                turn.said |= piece.said
+                turn.codes = piece.codes | turn.codes
+        for part in reversed(parts):
+            self.calls = part.calls | self.calls
+            self.callers = part.callers | self.callers
+            self.sessions = part.sessions | self.sessions
+
+    def turn(self, turn_id: str | None) -> TurnCount | None:
+        """The turn of that id, if there is one."""
+        if not turn_id:
+            return None
+        turn = self.turns.get(turn_id)
+        if turn is None and self._has_recalled(turn_id.encode(errors="replace")):
+            return self.turns.get(turn_id)
+        return turn
+
+    def last_turn(self) -> TurnCount | None:
+        """The turn that began last."""
+        if not self.turns and self.closed.turns and self.past:
+            self._recall(self.past.parts())
+        return next(reversed(self.turns.values()), None)
+
+    def open_call(self, call_id: str) -> OpenCall | None:
+        """The call of that id, if it has no last answer yet."""
+        call = self.calls.get(call_id)
+        if call is None and self.past is not None and self.was_called(call_id):
+            return self.calls.get(call_id)
+        return call
+
+    def was_called(self, call_id: str) -> bool:
+        """Whether a call of that id is known."""
+        if call_id in self.callers:
+            return True
+        return self._has_recalled(call_id.encode(errors="replace")) and call_id in self.callers
+
     # Turns
 
     def running(self) -> TurnCount | None:
@@ -195,7 +196,7 @@ class Tally(msgspec.Struct):
 
     def begin(self, turn_id: str | None, place: Place) -> TurnCount:
         """A turn says that it starts."""
-        turn = self.turns.get(turn_id or "") or self._new_turn(turn_id, place)
+        turn = self.turn(turn_id) or self._new_turn(turn_id, place)
         turn.state, turn.error, self.current = TurnState.OPEN, None, turn.id
         return turn
 
@@ -231,9 +232,9 @@ class Tally(msgspec.Struct):
 
     def turn_of(self, turn_id: str | None, place: Place) -> TurnCount:
         """The turn of that id; else the one that runs; else the last or, under a new id, a new one."""
-        turn = self.turns.get(turn_id or "") or self.turns.get(self.current or "")
+        turn = self.turn(turn_id) or self.running()
         if turn is None and turn_id is None:
-            turn = next(reversed(self.turns.values()), None)
+            turn = self.last_turn()
         return turn or self._new_turn(turn_id, place)
 
     def _new_turn(self, turn_id: str | None, place: Place) -> TurnCount:
@@ -250,6 +251,8 @@ class Tally(msgspec.Struct):
         if item_id:  # an event of wrapped rollouts has none: each is another
             if item_id in turn.said:
                 return False
+            if self.past is not None and self._has_recalled(item_id) and item_id in turn.said:
+                return False
             turn.said.add(item_id)
         if who == "user":
             self.user_messages += 1
@@ -265,19 +268,22 @@ class Tally(msgspec.Struct):
 
     def ran(self, item_id: str, turn: TurnCount, code: int | None) -> None:
         """A command ended: it counts in the turn that called it, and `turn` is where that was reported."""
-        self.calls.pop(item_id, None)
         turn = self.caller_of(item_id) or turn
+        self.calls.pop(item_id, None)
         turn.is_empty = False
         turn.codes[item_id] = code
 
     def caller_of(self, call_id: str) -> TurnCount | None:
         """The turn that made a call, if it is known."""
-        return self.turns.get(self.callers.get(call_id, ""))
+        turn_id = self.callers.get(call_id)
+        if turn_id is None and self.past is not None and self.was_called(call_id):
+            turn_id = self.callers[call_id]
+        return None if turn_id is None else self.turns.get(turn_id)
 
     def call(self, call_id: str, turn: TurnCount, line: Line) -> None:
         """A tool was called; what for is looked at when it matters."""
         turn.is_empty = False
-        before = self.calls.get(call_id)
+        before = self.open_call(call_id)
         if before and before.turn_id == turn.id:  # the line stands there twice
             return
         if before and isinstance(kept.action_in(before.line.data), Command):
@@ -295,7 +301,10 @@ class Tally(msgspec.Struct):
         del self.calls[call_id]
         if isinstance(action, ToolCall) and action.name in GOAL_TOOLS:
             self.goal = goal_told(kept.answer_in(line), kept.at_us(place.timestamp)) or self.goal
-        running = self.sessions.get(session_asked(action) or "") if action else None
+        asked = session_asked(action) if action else None
+        if asked and asked not in self.sessions:
+            self._has_recalled(asked.encode(errors="replace"))
+        running = self.sessions.get(asked or "")
         if running is not None and running in self.calls:
             self._answered(running, self.calls[running], kept.answer_in(line))
 
@@ -312,8 +321,11 @@ class Tally(msgspec.Struct):
     def spend(self, response_id: str, turn_id: str, usage: TokenUsage, byte: int, timestamp: str) -> None:
         """A response was paid for, once."""
         self.has_records = True
-        if response_id not in self.spent:
-            self.spent[response_id] = Spent(turn_id, usage, byte, timestamp)
+        if response_id in self.spent or (self.past and self.past.paid(response_id)):
+            return
+        if self.past:
+            self.turn(turn_id)  # its model is the response's
+        self.spent[response_id] = Spent(turn_id, usage, byte, timestamp)
 
     def count(self, total: TokenUsage, last: TokenUsage, place: Place) -> None:
         """A running total that has grown stands for one response, where there are no records."""
@@ -361,7 +373,7 @@ class Tally(msgspec.Struct):
 
     def user_turn(self, place: Place) -> TurnCount:
         """Where turns have no markers, what the user says begins one."""
-        current = self.turns.get(self.current or "")
+        current = self.running()
         if current and (current.state is TurnState.OPEN or current.is_empty):
             return current
         return self._new_turn(None, place)
@@ -380,7 +392,7 @@ class Tally(msgspec.Struct):
             case CommandExecutionItem():
                 turn = self.caller_of(item.id) or self.turn_of(event.turn_id, place)
                 self.ran(item.id, turn, item.exit_code)
-            case CallItem() if item.id in self.callers:
+            case CallItem() if self.was_called(item.id):
                 pass
             case CallItem() | FileChangeItem():
                 (self.caller_of(item.id) or self.turn_of(event.turn_id, place)).is_empty = False
@@ -389,7 +401,7 @@ class Tally(msgspec.Struct):
 
     def _disown(self, turn_id: str | None) -> None:
         """A review shows its parent the start and the items of a turn that is the review's own."""
-        turn = self.turns.get(turn_id or "")
+        turn = self.turn(turn_id)
         if turn and turn.is_empty:
             self.of_others.add(turn.id)
             del self.turns[turn.id]
@@ -399,7 +411,7 @@ class Tally(msgspec.Struct):
     def _response(self, record: ResponseLine, line: bytes, place: Place) -> None:
         response = record.payload
         if isinstance(response, Answer):
-            if response.call_id in self.calls:
+            if response.call_id is not None and self.open_call(response.call_id):
                 self.answer(response.call_id, line, place)
             elif response.call_id is not None:
                 self.turn_of(None, place).is_empty = False

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from armarius.counts import kept
-from armarius.counts.summary import Ending, Summary, TurnNote
+from armarius.counts.summary import Earlier, Ending, Summary, TurnNote
 from armarius.counts.tally import Tally
 from armarius.thread import RATE_LIMITED, Command, FileSpot, ResponseUsage, ToolCall
 
@@ -29,7 +29,7 @@ def summary_of(tally: Tally, path: str, offset: int) -> Summary:
         source=meta.source if isinstance(meta.source, str) else None,
         originator=meta.originator,
         cli_version=meta.cli_version,
-        model=next((turn.model for turn in reversed(tally.turns.values()) if turn.model), None),
+        model=next((turn.model for turn in reversed(tally.turns.values()) if turn.model), tally.closed.model),
         model_provider=meta.model_provider,
         history_mode=meta.history_mode,
         parent_id=meta.parent_thread_id,
@@ -38,6 +38,7 @@ def summary_of(tally: Tally, path: str, offset: int) -> Summary:
         git_branch=meta.git.branch if meta.git else None,
         started_at_us=kept.at_us(meta.timestamp or tally.first),
         last_at_us=kept.at_us(tally.last),
+        earlier=Earlier(tally.closed.turns, tally.closed.responses, kept.at_us(tally.closed.ended)),
         turns=tuple(
             TurnNote(turn.id, turn.state, kept.at_us(turn.started), kept.at_us(turn.ended), turn.model)
             for turn in tally.turns.values()
@@ -60,7 +61,7 @@ def exit_counts(tally: Tally) -> dict[int | None, int]:
     for call_id, call in tally.calls.items():
         if isinstance(kept.action_in(call.line.data), Command):
             codes[call.turn_id, call_id] = None
-    return dict(Counter(codes.values()))
+    return dict(Counter(tally.closed.exits) + Counter(codes.values()))
 
 
 def _responses(tally: Tally, path: str) -> Iterator[ResponseUsage]:
@@ -71,7 +72,7 @@ def _responses(tally: Tally, path: str) -> Iterator[ResponseUsage]:
 
 def _ending(tally: Tally) -> Ending:
     at_us = kept.at_us(tally.last)
-    turn = next(reversed(tally.turns.values()), None)
+    turn = tally.last_turn()
     if turn is None:
         return Ending(at_us=at_us)
     calls = [kept.action_in(call.line.data) for call in tally.calls.values() if call.turn_id == turn.id]
@@ -83,7 +84,7 @@ def _ending(tally: Tally) -> Ending:
         at_us=at_us,
         error=turn.error,
         is_rate_limited=turn.error is not None and turn.error_kind in RATE_LIMITED,
-        retry_at_us=turn.retry_at_us,
+        retry_at_us=None if turn.error is None else turn.retry_at_us,
         open_call=kept.name_of(open_calls[-1]) if open_calls else None,
         asks_escalation=any(isinstance(call, Command) and call.escalation is not None for call in open_calls),
         asks_input=any(isinstance(call, ToolCall) and call.asks_input for call in open_calls),

@@ -21,7 +21,7 @@ from armarius.rollouts.opening import open_rollout
 from armarius.rollouts.reader import Line, read_lines
 from armarius.thread import BadLine, Format, ResponseUsage, StreamSpot, Thread, Turn, TurnState, Usage
 
-__all__ = ["read_old_streams", "read_streams"]
+__all__ = ["old_streams_of", "read_old_streams", "read_streams", "streams_of"]
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -37,31 +37,41 @@ _OLD = msgspec.json.Decoder(OldLine)
 
 def read_old_streams(path: Path) -> tuple[Thread, ...]:
     """The threads of a stream of 0.42 and before, one for each run; OSError when it cannot be opened."""
+    return old_streams_of(_lines(path), str(path))
+
+
+def old_streams_of(lines: Iterator[Line], name: str) -> tuple[Thread, ...]:
+    """The threads of these lines, one for each run; `name` is what the stream is called."""
     runs: list[OldRun] = []
-    for line in _lines(path):
+    for line in lines:
         try:
             if line.size > len(line.data):
                 raise msgspec.DecodeError(f"line of {line.size} bytes: skipped")
             old = _OLD.decode(line.data)
             if not runs or old.workdir is not None:
-                runs.append(OldRun(str(path), line.number))
+                runs.append(OldRun(name, line.number))
             runs[-1].add(old, line.number, line.byte)
         except _UNREADABLE as error:
             if line.data.strip():
-                runs = runs or [OldRun(str(path), line.number)]
+                runs = runs or [OldRun(name, line.number)]
                 runs[-1].reject(line.number, line.byte, str(error))
     return tuple(run.thread() for run in runs)
 
 
 def read_streams(path: Path) -> tuple[Thread, ...]:
     """The threads of a stream of 0.58 and later; OSError when it cannot be opened."""
+    return streams_of(_lines(path), str(path))
+
+
+def streams_of(lines: Iterator[Line], name: str) -> tuple[Thread, ...]:
+    """The threads of these lines; `name` is what the stream is called."""
     threads: dict[str, _Thread] = {}
     current = ""
-    for turn, has_begun in _turns(_lines(path)):
+    for turn, has_begun in _turns(lines):
         first = turn[0]
-        stream = fold((line.data + b"\n" for line in turn), name=str(path), number=first.number, byte=first.byte)
+        stream = fold((line.data + b"\n" for line in turn), name=name, number=first.number, byte=first.byte)
         current = stream.thread_id or current
-        thread = threads.setdefault(current, _Thread(current, str(path)))
+        thread = threads.setdefault(current, _Thread(current, name))
         thread.note(stream)
         if has_begun or stream.items:
             thread.add(stream, first)

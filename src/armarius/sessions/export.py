@@ -22,7 +22,7 @@ from armarius.redact import redact
 from armarius.sessions.transcript import Entry, entries_of, facts_of, headline
 from armarius.thread import Thread
 
-__all__ = ["Exported", "Form", "as_html", "as_markdown", "redacted"]
+__all__ = ["Exported", "Form", "as_html", "as_markdown", "redacted", "redacted_value"]
 
 Form: TypeAlias = Literal["md", "html", "json"]
 
@@ -46,19 +46,20 @@ class Exported(msgspec.Struct, frozen=True):
 def redacted(thread: Thread) -> Thread:
     """The thread with every secret in any of its texts replaced, in bytes that were kept as well."""
     plain = msgspec.to_builtins(thread, builtin_types=(bytes,))
-    return msgspec.convert(_clean(plain), Thread, builtin_types=(bytes,))
+    return msgspec.convert(redacted_value(plain), Thread, builtin_types=(bytes,))
 
 
-def _clean(value: Any) -> Any:
+def redacted_value(value: Any) -> Any:
+    """A value of JSON's kinds with every secret in its texts and names replaced."""
     match value:
         case str():
             return redact(value)
         case bytes():
             return redact(value.decode(errors="replace")).encode()
         case dict():
-            return {_clean(key): _clean(each) for key, each in value.items()}  # pyright: ignore[reportUnknownVariableType]
+            return {redacted_value(key): redacted_value(each) for key, each in value.items()}  # pyright: ignore[reportUnknownVariableType]
         case list() | tuple():
-            return [_clean(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+            return [redacted_value(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
         case _:
             return value
 

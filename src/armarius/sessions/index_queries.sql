@@ -28,6 +28,18 @@ SELECT
 -- What reading this file goes on from.
 SELECT saved FROM reading WHERE file = :file;
 
+-- name: is_in_part
+-- Whether a part of what reading this file left behind holds that name.
+SELECT 1 FROM part_name WHERE file = :file AND name = :name;
+
+-- name: parts
+-- All that reading this file left behind, the oldest first.
+SELECT saved FROM part WHERE file = :file ORDER BY id;
+
+-- name: is_paid
+-- Whether a response of this file is known.
+SELECT 1 FROM response WHERE id = :id AND file = :file;
+
 -- name: rows_of_words
 -- The first and last row of each block of words of these files.
 SELECT first, first + count - 1 FROM passage WHERE file IN (SELECT value FROM json_each(:files));
@@ -52,6 +64,14 @@ DELETE FROM turn WHERE file IN (SELECT value FROM json_each(:files));
 -- Forget what reading these files would go on from.
 DELETE FROM reading WHERE file IN (SELECT value FROM json_each(:files));
 
+-- name: drop_parts
+-- Forget what reading these files left behind.
+DELETE FROM part WHERE file IN (SELECT value FROM json_each(:files));
+
+-- name: drop_part_names
+-- Forget what that was.
+DELETE FROM part_name WHERE file IN (SELECT value FROM json_each(:files));
+
 -- name: drop_files
 -- Forget these files.
 DELETE FROM file WHERE id IN (SELECT value FROM json_each(:files));
@@ -74,6 +94,17 @@ FROM json_each(:rows);
 -- Write what reading goes on from.
 INSERT OR REPLACE INTO reading (file, saved)
 SELECT value ->> 0, unhex(value ->> 1) FROM json_each(:rows);
+
+-- name: put_parts
+-- Write what reading left behind.
+INSERT INTO part (file, saved) SELECT value ->> 0, unhex(value ->> 1) FROM json_each(:rows);
+
+-- name: put_part_names
+-- Write what is in it.
+INSERT OR IGNORE INTO part_name (file, name)
+SELECT file.value ->> 0, name.value
+FROM json_each(:rows) AS file
+JOIN json_each(file.value, '$[1]') AS name;
 
 -- name: put_turns
 -- Write turns; one that is as it was is not written.

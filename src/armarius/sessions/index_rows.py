@@ -15,14 +15,14 @@ from typing import Any, Final, Self
 import msgspec
 import zstandard
 
-from armarius.counts.summary import Summary, Text, TurnNote
+from armarius.counts.away import Away
+from armarius.counts.summary import Earlier, Summary, Text
 from armarius.redact import redact
 from armarius.sessions.folders import Found
 from armarius.store.index_database import IndexDatabase
 from armarius.store.queries import load
-from armarius.thread import ResponseUsage
 
-__all__ = ["QUERIES", "Batch", "Known", "Reading", "Rows", "Writer", "forget", "unpacked"]
+__all__ = ["QUERIES", "Batch", "Known", "Reading", "Rows", "Writer", "forget", "own_name", "unpacked"]
 
 QUERIES = load(Path(__file__).with_name("index_queries.sql"))
 
@@ -65,7 +65,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     summary: Summary
     head: bytes = b""
     tail: bytes = b""
-    saved: bytes = b""
+    away: Away = Away(b"")
     texts: list[Text] = []
     before: Known | None = None
     replaces: bool = False
@@ -76,6 +76,7 @@ class Rows(msgspec.Struct, frozen=True):
     """Rows that are written together: for each table a JSON array. Rows of words are numbered from 0."""
 
     replaced: tuple[int, ...]
+    recalled: tuple[int, ...]
     tables: tuple[tuple[str, str], ...]
     words: int
 
@@ -84,6 +85,8 @@ class Rows(msgspec.Struct, frozen=True):
         with index.transaction():
             if self.replaced:
                 forget(index, self.replaced)
+            if self.recalled:
+                _forget_parts(index, _json(self.recalled))
             for name, rows in self.tables:
                 query = QUERIES[name]
                 index.rows(query, *([first, rows] if name in _NUMBERED else [rows]))
@@ -99,6 +102,7 @@ class Batch:
         self.size = 0
         self._words = 0
         self._replaced = list[int]()
+        self._recalled = list[int]()
         self._tables = dict[str, list[bytes]]()
         self._texts = list[bytes]()
 
@@ -106,10 +110,15 @@ class Batch:
         """Take in a file."""
         if reading.replaces:
             self._replaced.append(reading.id)
-        self._put("put_readings", [(reading.id, _PACKER.compress(reading.saved).hex())])
-        self._put("put_turns", list(_turn_rows(reading.id, reading.summary.turns)))
+        self._put("put_readings", [(reading.id, _packed(reading.away.saved))])
+        if reading.away.replaces:
+            self._recalled.append(reading.id)
+        if reading.away.part:
+            self._put("put_parts", [(reading.id, _packed(reading.away.part))])
+            self._put("put_part_names", [(reading.id, reading.away.names)])
+        self._put("put_turns", list(_turn_rows(reading.id, reading.summary)))
         if reading.before:
-            self._put("cut_turns", [(reading.id, len(reading.summary.turns))])
+            self._put("cut_turns", [(reading.id, reading.summary.earlier.turns + len(reading.summary.turns))])
         self._put("put_responses", list(_response_rows(reading)))
         self._put("put_files", [_file_row(reading)])
         self._add_texts(reading.id, reading.texts)
@@ -118,7 +127,7 @@ class Batch:
         """All that was gathered."""
         tables = [(name, f"[{b','.join(rows).decode()}]") for name, rows in self._tables.items()]
         tables += [("put_words", texts.decode()) for texts in self._texts]
-        return Rows(tuple(self._replaced), tuple(tables), self._words)
+        return Rows(tuple(self._replaced), tuple(self._recalled), tuple(tables), self._words)
 
     def _put(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
@@ -144,9 +153,9 @@ class Batch:
         self.size += sum(len(text.text) for text in texts)
 
 
-def _turn_rows(file: int, turns: tuple[TurnNote, ...]) -> Iterator[Sequence[Any]]:
-    ended: int | None = None
-    for number, turn in enumerate(turns):
+def _turn_rows(file: int, summary: Summary) -> Iterator[Sequence[Any]]:
+    ended = summary.earlier.ended_at_us
+    for number, turn in enumerate(summary.turns, start=summary.earlier.turns):
         waited = None
         if ended is not None and turn.started_at_us is not None:
             waited = max(0, turn.started_at_us - ended)  # the clock may have been put back
@@ -156,19 +165,19 @@ def _turn_rows(file: int, turns: tuple[TurnNote, ...]) -> Iterator[Sequence[Any]
 
 def _response_rows(reading: Reading) -> Iterator[Sequence[Any]]:
     """The responses that are not in the index yet: what was read of a response never changes."""
-    summary, before = reading.summary, reading.before
+    summary = reading.summary
     models = {turn.id: turn.model for turn in summary.turns}
-    for response in summary.responses[before.responses if before else 0 :]:
+    for response in summary.responses:
         used = response.usage
         counts = (used.input, used.cached_input, used.cache_write, used.output, used.reasoning)
         model = models.get(response.turn_id) or summary.model
         at_us = response.at_us if response.at_us is not None else summary.started_at_us
-        name = _own_name(response, summary.thread_id)
+        name = own_name(response.response_id, summary.thread_id)
         yield name, reading.id, at_us, model, *(min(count, _LARGEST_NUMBER) for count in counts)
 
 
 def unpacked(saved: bytes) -> bytes:
-    """What stands in `reading.saved`, as `Scan` gave it."""
+    """What stands in `reading` or `part`, as `Scan` gave it."""
     return zstandard.decompress(saved)
 
 
@@ -184,6 +193,12 @@ def forget(index: IndexDatabase, files: Sequence[int]) -> None:
         QUERIES.drop_files,
     ):
         index.rows(query, chosen)
+    _forget_parts(index, chosen)
+
+
+def _forget_parts(index: IndexDatabase, chosen: str) -> None:
+    index.rows(QUERIES.drop_parts, chosen)
+    index.rows(QUERIES.drop_part_names, chosen)
 
 
 class Writer:
@@ -237,10 +252,13 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _own_name(response: ResponseUsage, thread_id: str) -> str:
+def _packed(saved: bytes) -> str:
+    return _PACKER.compress(saved).hex()
+
+
+def own_name(response_id: str, thread_id: str) -> str:
     """The id of a response; one that was named after its place in the file needs the thread as well."""
-    name = response.response_id
-    return f"{thread_id}/{name}" if "-at-byte-" in name else name
+    return f"{thread_id}/{response_id}" if "-at-byte-" in response_id else response_id
 
 
 def _without_payloads(summary: Summary) -> Summary:
@@ -256,6 +274,7 @@ def _without_payloads(summary: Summary) -> Summary:
         path="",
         title=redact(summary.title),
         goal=None if summary.goal is None else redact(summary.goal),
+        earlier=Earlier(),
         turns=(),
         responses=(),
         ending=ending,
@@ -285,8 +304,8 @@ def _file_row(reading: Reading) -> Sequence[Any]:
         summary.parent_id,
         summary.started_at_us,
         summary.last_at_us,
-        len(summary.turns),
-        len(summary.responses),
+        summary.earlier.turns + len(summary.turns),
+        summary.earlier.responses + len(summary.responses),
         (before.passages if before else 0) + len(reading.texts),
         summary.commands,
         sum(count for code, count in summary.exits.items() if code),

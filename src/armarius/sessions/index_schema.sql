@@ -47,11 +47,26 @@ CREATE TABLE file (
 
 CREATE INDEX file_by_thread ON file (thread_id);
 
--- What reading a file goes on from (`Scan.saved`), compressed with zstd.
+-- What reading a file goes on from (`Scan.saved`), compressed with zstd. It stays small: what is
+-- seldom asked for is left in `part`, the older first, and `part_name` says what is in one.
 CREATE TABLE reading (
     file INTEGER PRIMARY KEY,
     saved BLOB NOT NULL
 );
+
+CREATE TABLE part (
+    id INTEGER PRIMARY KEY,
+    file INTEGER NOT NULL,
+    saved BLOB NOT NULL
+);
+
+CREATE INDEX part_by_file ON part (file);
+
+CREATE TABLE part_name (
+    file INTEGER NOT NULL,
+    name INTEGER NOT NULL,
+    PRIMARY KEY (file, name)
+) WITHOUT ROWID;
 
 -- `waited_us` is the time between the end of the turn before and the start of this one, when nothing
 -- happened because it was a person's turn; NULL where one of the two is not known.

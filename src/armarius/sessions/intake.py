@@ -11,11 +11,13 @@ from typing import Final
 
 import msgspec
 
+from armarius.counts.away import name_of, parts_of
+from armarius.counts.entries import Part
 from armarius.counts.scan import Scan
 from armarius.counts.summary import Summary
 from armarius.rollouts.opening import COMPRESSED, ByteStream, open_rollout
 from armarius.sessions.folders import Found, Kind
-from armarius.sessions.index_rows import QUERIES, Batch, Known, Reading, Rows, unpacked
+from armarius.sessions.index_rows import QUERIES, Batch, Known, Reading, Rows, own_name, unpacked
 from armarius.sessions.whole_scan import WholeScan
 from armarius.store.index_database import IndexDatabase
 
@@ -108,7 +110,7 @@ class Intake:
                 summary=summary,
                 head=head,
                 tail=tail,
-                saved=scan.saved(),
+                away=scan.saved(),
                 texts=texts,
                 before=before,
                 replaces=before is None and job.known is not None,
@@ -119,13 +121,32 @@ class Intake:
         self.tally.moved += job.known is not None and job.found.path != job.known.path
 
 
+class _Past:
+    """What readings of a file left behind in the index."""
+
+    def __init__(self, index: IndexDatabase, path: Path, known: Known) -> None:
+        self._index = index
+        self._path = path
+        self._known = known
+
+    def holds(self, name: bytes) -> bool:
+        return bool(self._index.rows(QUERIES.is_in_part, self._known.id, name_of(name)))
+
+    def paid(self, response_id: str) -> bool:
+        name = own_name(response_id, self._known.thread_id)
+        return bool(self._index.rows(QUERIES.is_paid, name, self._known.id))
+
+    def parts(self) -> list[Part]:
+        return parts_of(self._path, (unpacked(part) for (part,) in self._index.rows(QUERIES.parts, self._known.id)))
+
+
 def _restored(index: IndexDatabase, job: Job, known: Known) -> Scan | None:
     """The reading of a file as it was left; None when it has to begin anew."""
     saved = index.rows(QUERIES.saved, known.id)
     if job.kind == "claude" or not saved or not _holds_still(job, known):
         return None
     try:
-        return Scan.restored(job.path, unpacked(saved[0][0]), with_texts=True)
+        return Scan.restored(job.path, unpacked(saved[0][0]), _Past(index, job.path, known), with_texts=True)
     except ValueError:  # of another edition of Scan
         return None
 

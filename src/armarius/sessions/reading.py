@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+from armarius.errors import DataError
 from armarius.rollouts.claude import TranscriptReader
 from armarius.rollouts.formats import classify, read_thread
 from armarius.rollouts.merging import merged
@@ -19,7 +20,7 @@ from armarius.sessions.folders import sweep
 from armarius.sessions.names import Named
 from armarius.thread import Format, Thread
 
-__all__ = ["SessionReader", "read_session", "reader_at_end"]
+__all__ = ["SessionReader", "read_session", "reader_at_end", "refuse_others"]
 
 _LEAST: Final = 256 << 10
 _MOST: Final = 4 << 20
@@ -47,6 +48,17 @@ def read_session(named: Named) -> Thread:
                 with suppress(OSError):
                     threads.append(read_thread(path))
     return merged(threads) if len(threads) > 1 else threads[0]
+
+
+def refuse_others(path: Path) -> None:
+    """DataError for a file that is no session; OSError when it cannot be opened.
+
+    One that is named as Codex names them is one, whatever is in it, and says of each line what is wrong.
+    """
+    if not path.name.startswith("rollout-") and classify(path) is Format.UNKNOWN:
+        raise DataError(
+            "no-session", f"{path} is no session", "name a file of Codex's, or see `armarius sessions list`"
+        )
 
 
 def reader_at_end(path: Path, enough: Callable[[Thread], bool]) -> SessionReader:

@@ -14,7 +14,7 @@ from armarius.counts.whole import summary_of
 from armarius.sessions.brief import Brief, brief_of, shows_enough
 from armarius.sessions.names import Named
 from armarius.sessions.observe import Observations
-from armarius.sessions.reading import read_session, reader_at_end
+from armarius.sessions.reading import read_session, reader_at_end, refuse_others
 from armarius.sessions.state import Seen, Standing, standing_of
 from armarius.thread import Goal, Thread
 
@@ -36,7 +36,8 @@ Look = Callable[[Path], Observations]
 
 
 def show(named: Named, clock: Clock, look: Look) -> Shown:
-    """All that is known of a session; OSError when its file cannot be opened."""
+    """All that is known of a session; OSError when its file cannot be opened, DataError when it is none."""
+    refuse_others(named.path)
     seen = _seen(named, look)
     thread = read_session(named)
     standing, _ = _standing(named, thread, seen, clock)
@@ -44,7 +45,8 @@ def show(named: Named, clock: Clock, look: Look) -> Shown:
 
 
 def glance(named: Named, clock: Clock, look: Look) -> Brief:
-    """What a session is for and what was said last; OSError when its file cannot be opened."""
+    """What a session is for and what was said last; errors as `show` has them."""
+    refuse_others(named.path)
     seen = _seen(named, look)
     thread = reader_at_end(named.path, shows_enough).thread()
     standing, goal = _standing(named, thread, seen, clock)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from armarius.counts.away import Away
 from armarius.counts.summary import Summary, Text
 from armarius.counts.whole import summary_of
 from armarius.rollouts.claude import TranscriptReader
@@ -40,8 +41,8 @@ class WholeScan:
         items = (item for thread in threads for turn in thread.turns for item in turn.items)
         return [text for item in items if (text := _text(item))]
 
-    def saved(self) -> bytes:
-        return b""
+    def saved(self) -> Away:
+        return Away(b"")
 
 
 def _text(item: Item) -> Text | None:
