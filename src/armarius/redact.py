@@ -9,7 +9,7 @@ from typing import Any
 
 import re2
 
-__all__ = ["redact"]
+__all__ = ["may_hold_secret", "redact"]
 
 # Where a secret may begin: after a character that is no part of a word, or after an escape that ends
 # in one: `\n` in JSON, `%3D` in a URL, `ESC[31m` on a terminal. The escape is kept.
@@ -46,8 +46,28 @@ _RULES = (
     ("assignment", _START + _ASSIGNMENT),
 )
 
+_BREAK = r"(?:\s|\\[nrtf]|\\u000[9AaCcDd])"
+
 _any: Any = re2.compile("|".join(f"({pattern})" for _, pattern in _RULES))  # pyright: ignore[reportUnknownMemberType]
 _escape: Any = re2.compile(_ESCAPE)  # pyright: ignore[reportUnknownMemberType]
+
+# In JSON a line break is two characters, and any character may be hidden behind an escape.
+_IN_JSON = "|".join(
+    (
+        *(
+            pattern.removeprefix(_START).replace(r"\s+", rf"{_BREAK}+").replace(r"\s*", rf"{_BREAK}*")
+            for _, pattern in _RULES
+        ),
+        r"\\u00[2-7]",
+        r"\\/",
+    )
+)
+_suspect: Any = re2.compile(_IN_JSON)  # pyright: ignore[reportUnknownMemberType]
+
+
+def may_hold_secret(json: bytes) -> bool:
+    """Whether a text in `json` could be one that `redact` changes: one quick look, so that most need no decoding."""
+    return _suspect.search(json) is not None
 
 
 def redact(text: str) -> str:

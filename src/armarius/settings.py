@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import msgspec
 import platformdirs
 
+from armarius.budget import NO_BUDGET, Budget
 from armarius.errors import DataError, Refused, nearest
 from armarius.files import read_bounded
 
@@ -32,6 +33,7 @@ __all__ = [
     "ResourceSpec",
     "Settings",
     "load",
+    "local_zone",
     "project_root",
 ]
 
@@ -89,8 +91,15 @@ ResourceSpec: TypeAlias = GpuSpec | ProcessesSpec | ContainersSpec | ProbeSpec |
 """What the user may say of a resource: `[resources.NAME]` with its `kind`."""
 
 
+class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[budget.run]`: what each run may use up, `[budget.day]`: all runs of a day (UTC) together."""
+
+    run: Budget = NO_BUDGET
+    day: Budget = NO_BUDGET
+
+
 class UserFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The user's `config.toml`. `timeout` in seconds."""
+    """The user's `config.toml`. `timeout` in seconds; `mcp` are tools of `armarius mcp` that may change something."""
 
     codex: str | None = None
     model: str | None = None
@@ -101,6 +110,9 @@ class UserFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resources: dict[Annotated[str, msgspec.Meta(pattern=RESOURCE_NAME)], ResourceSpec] = {}
     lane: str | None = None
     drop_keys: bool = False
+    budget: Budgets = Budgets()
+    database: str | None = None
+    mcp: list[str] = []
 
 
 class ProjectFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,6 +122,7 @@ class ProjectFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tasks: str | None = None
     timeout: float | None = None
     max_tasks: int | None = None
+    budget: Budgets = Budgets()
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -137,10 +150,19 @@ class Settings(msgspec.Struct, frozen=True):
     max_tasks: int = 40
     lane: str | None = None
     drop_keys: bool = False
+    database: str | None = None
+    run_budget: Budget = NO_BUDGET
+    day_budget: Budget = NO_BUDGET
+    mcp: tuple[str, ...] = ()
 
     @property
     def ledger(self) -> Path:
         return self.home / "ledger.sqlite"
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether something was ever recorded, as far as that can be told without asking a server."""
+        return self.database is not None or self.ledger.exists()
 
     @property
     def session_index(self) -> Path:
@@ -168,6 +190,11 @@ class Settings(msgspec.Struct, frozen=True):
     @property
     def claude_home(self) -> Path:
         return Path(self.environ.get("CLAUDE_CONFIG_DIR") or self.user_home / ".claude").absolute()
+
+    @property
+    def recorder(self) -> Path:
+        """The recorder's folder: its token, its journal, copies of what its profile changed."""
+        return self.home / "recorder"
 
     @property
     def runs(self) -> Path:
@@ -203,6 +230,15 @@ def load(project: Path | None = None, environ: Mapping[str, str] | None = None) 
     return settings
 
 
+def local_zone(settings: Settings) -> str:
+    """The name of this machine's time zone, UTC when it has none."""
+    said = settings.environ.get("TZ", "").removeprefix(":")
+    if said:
+        return said
+    _, _, name = str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")
+    return name or "UTC"
+
+
 def _pays(name: str) -> bool:
     return name.endswith("_API_KEY") or name.startswith("OPENAI_") or name == "CODEX_ACCESS_TOKEN"
 
@@ -229,20 +265,25 @@ def _apply_user(settings: Settings, path: Path) -> Settings:
             hint = nearest(key, UserFile.__struct_fields__)
             raise DataError("setting-unknown", f"{path}: unknown setting `{key}`", hint)
     said = _convert(table, UserFile, path)
-    named = {name: getattr(said, name) for name in ("codex", "model", "effort", "lane", "timeout", "workers")}
+    named = {
+        name: getattr(said, name) for name in ("codex", "model", "effort", "lane", "database", "timeout", "workers")
+    }
     _check_limits(named, str(path))
     return msgspec.structs.replace(
         settings,
         skill_roots=tuple(Path(root).expanduser() for root in said.skill_roots),
         resources=said.resources,
         drop_keys=said.drop_keys,
+        mcp=tuple(said.mcp),
+        run_budget=said.budget.run,
+        day_budget=said.budget.day,
         **{name: value for name, value in named.items() if value is not None},
     )
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     said: dict[str, Any] = {}
-    for name in ("codex", "model", "effort", "lane"):
+    for name in ("codex", "model", "effort", "lane", "database"):
         if text := environ.get(f"ARMARIUS_{name.upper()}"):
             said[name] = text
     for name, kind in (("timeout", float), ("workers", int)):
@@ -266,12 +307,7 @@ def _apply_project(settings: Settings, root: Path) -> Settings:
         return settings
     for key in table:
         if key not in ProjectFile.__struct_fields__:
-            allowed = ", ".join(ProjectFile.__struct_fields__)
-            raise Refused(
-                "project-file",
-                f"{path}: a project may not set `{key}`",
-                f"it may only name or narrow: {allowed}; settings of yours belong in your own config.toml",
-            )
+            raise _forbidden(path, key)
     said = _convert(table, ProjectFile, path)
     _check_limits({"timeout": said.timeout, "max_tasks": said.max_tasks}, str(path))
     return msgspec.structs.replace(
@@ -280,6 +316,16 @@ def _apply_project(settings: Settings, root: Path) -> Settings:
         project_tasks=_inside(root, said.tasks, path),
         timeout=_narrow("timeout", settings.timeout, said.timeout, path),
         max_tasks=_narrow("max_tasks", settings.max_tasks, said.max_tasks, path),
+        run_budget=_narrow_budget(settings.run_budget, said.budget, path),
+    )
+
+
+def _forbidden(path: Path, key: str) -> Refused:
+    allowed = ", ".join(ProjectFile.__struct_fields__).replace("budget", "budget.run")
+    return Refused(
+        "project-file",
+        f"{path}: a project may not set `{key}`",
+        f"it may only name or narrow: {allowed}; settings of yours belong in your own config.toml",
     )
 
 
@@ -291,6 +337,16 @@ def _narrow(name: str, ours: Any, theirs: Any, path: Path) -> Any:
             "lower it there, or raise your own",
         )
     return ours if theirs is None else theirs
+
+
+def _narrow_budget(ours: Budget, theirs: Budgets, path: Path) -> Budget:
+    """What a run in the project may use up; a day's budget is no project's business."""
+    if theirs.day:
+        raise _forbidden(path, "budget.day")
+    wider = theirs.run.wider(ours)
+    if wider is not None:
+        _narrow(f"budget.run.{wider}", getattr(ours, wider), getattr(theirs.run, wider), path)
+    return ours.joined(theirs.run)
 
 
 def _inside(root: Path, name: str | None, path: Path) -> Path | None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from armarius.budget import Budget
 from armarius.errors import ArmariusError, DataError, Refused
 from armarius.settings import PROJECT_FILE, GpuSpec, ProbeSpec, Settings, load, project_root
 
@@ -259,7 +260,7 @@ probe = "touch /tmp/x"
 mcp_servers.x.command = "/bin/sh"
 [[hooks.Stop]]
 notify = ["/bin/sh"]
-budget = 1000000000
+budget.day.tokens = 1000000000
 max_tokens = 1000000000
 scope = ["/"]
 add_dir = "/"
@@ -285,8 +286,8 @@ def test_a_project_that_says_anything_else_is_refused_with_the_word_it_said(
 
 
 @given(st.text(), st.sampled_from(["1", "true", '"x"', "[]", "{}"]))
-def test_no_key_but_the_four_is_ever_open_to_a_project(key: str, value: str) -> None:
-    known = ("skill", "tasks", "timeout", "max_tasks")
+def test_no_key_but_the_five_is_ever_open_to_a_project(key: str, value: str) -> None:
+    known = ("skill", "tasks", "timeout", "max_tasks", "budget")
     folder = Path(os.environ["HOME"]) / "any"
     (folder / ".git").mkdir(parents=True, exist_ok=True)
     name = "".join(f"\\U{ord(letter):08x}" for letter in key)
@@ -406,3 +407,23 @@ def test_nothing_of_the_environment_becomes_a_setting_by_accident(project: Path)
     settings = loaded(project, {"ARMARIUS_MAX_TASKS": "1000", "ARMARIUS_SANDBOX": "danger-full-access", "MODEL": "x"})
     assert (settings.max_tasks, settings.model) == (40, None)
     assert settings.environ["ARMARIUS_SANDBOX"] == "danger-full-access"
+
+
+def test_a_project_may_lower_what_a_run_may_use_up_and_never_raise_it(project: Path) -> None:
+    say_user("[budget.run]\ntokens = 1000\nminutes = 5\n[budget.day]\ntokens = 9000\n")
+    say_project(project, "[budget.run]\ntokens = 10\nrequests = 3\n")
+    found = loaded(project)
+    assert found.run_budget == Budget(tokens=10, requests=3, minutes=5.0)
+    assert found.day_budget == Budget(tokens=9000)
+    say_project(project, "[budget.run]\ntokens = 1001\n")
+    with pytest.raises(Refused, match=r"may not raise `budget\.run\.tokens` from 1000 to 1001"):
+        loaded(project)
+
+
+@pytest.mark.parametrize("text", ["tokens = 0", 'tokens = "lots"', "minutes = nan", "minutes = -1", "tokns = 1"])
+def test_a_budget_that_is_none_is_named_with_its_key(text: str) -> None:
+    path = say_user(f"[budget.run]\n{text}\n")
+    with pytest.raises(DataError) as caught:
+        loaded()
+    assert str(path) in caught.value.message
+    assert "budget.run" in caught.value.message
