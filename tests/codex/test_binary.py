@@ -4,12 +4,14 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import armarius
 from armarius.codex.binary import OLDEST, REQUIRED_FLAGS, Binary, ask_version, find, locate
+from armarius.codex.editors import editor_programs
 from armarius.errors import HostError
 
 MACHINE = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine().lower()]
@@ -117,6 +119,101 @@ def test_a_setting_that_leads_nowhere_is_not_replaced_by_another_codex(tmp_path:
     with pytest.raises(HostError, match=r"no codex at /no/such/codex") as caught:
         locate(setting="/no/such/codex", search_path=path)
     assert (caught.value.code, caught.value.exit_code) == ("codex-missing", 4)
+
+
+EXTENSION = f"{sys.platform}-{platform.machine().lower()}"
+
+
+class Home:
+    """A user's home with editors in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def install(self, version: str, editor: str = ".vscode", machine: str = EXTENSION, *, mode: int = 0o755) -> Path:
+        program = self.folder / editor / "extensions" / f"openai.chatgpt-{version}" / "bin" / machine / "codex"
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(mode)
+        return program
+
+    def found(self) -> list[tuple[Path, str]]:
+        return [(one.path, one.editor) for one in editor_programs(self.folder).programs]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+def test_of_the_editors_the_newest_extension_is_taken_after_the_path(
+    home: Home, tmp_path: Path, codex_wheel: Path
+) -> None:
+    old = home.install("0.4.9-linux-x64", ".cursor")
+    newest = home.install("26.304.20706", ".vscode-server")
+    newer = home.install("0.4.10", ".vscode")
+    assert home.found() == [(newest, "VS Code server"), (newer, "VS Code"), (old, "Cursor")]
+    assert locate(setting=None, search_path="", user_home=home.folder) == (newest, "VS Code server")
+    path = put_on_path(tmp_path / "bin", codex_wheel)
+    assert locate(setting=None, search_path=path, user_home=home.folder) == (codex_wheel.resolve(), "PATH")
+    assert locate(setting=None, search_path="", user_home=tmp_path) == (codex_wheel, "wheel")
+
+
+def as_it_is(_: Path) -> None:
+    pass
+
+
+def not_executable(program: Path) -> None:
+    program.chmod(0o644)
+
+
+def writable(program: Path) -> None:
+    program.chmod(0o777)
+
+
+def world_writable(program: Path) -> None:
+    program.parents[2].chmod(0o777)
+
+
+def owned_by_another(program: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(program.parent, 12345, -1)
+
+
+def linked(program: Path) -> None:
+    program.rename(program.with_name("elsewhere"))
+    program.symlink_to("/bin/sh")
+
+
+def folder_linked(program: Path) -> None:
+    program.parent.rename(program.parents[3] / "real")
+    program.parent.symlink_to(program.parents[3] / "real")
+
+
+@pytest.mark.parametrize(
+    ("version", "machine", "spoil", "reason"),
+    [
+        ("1.2.3", EXTENSION, not_executable, "it may not be executed"),
+        ("1.2.3", EXTENSION, writable, "anybody may write to codex"),
+        ("1.2.3", EXTENSION, world_writable, "anybody may write to openai.chatgpt-1.2.3"),
+        ("1.2.3", EXTENSION, owned_by_another, "belongs to another user"),
+        ("1.2.3", EXTENSION, linked, "codex is a link"),
+        ("1.2.3", EXTENSION, folder_linked, f"{EXTENSION} is a link"),
+        ("1.2.3", "plan9-mips", as_it_is, "no program for this machine"),
+        ("latest", EXTENSION, as_it_is, "no version in its name"),
+        ("1" * 40, EXTENSION, as_it_is, "no version in its name"),
+        ("1.2.3\n4", EXTENSION, as_it_is, "no version in its name"),
+    ],
+)
+def test_an_extension_that_cannot_be_trusted_is_passed_over_with_its_reason(
+    home: Home, version: str, machine: str, spoil: Callable[[Path], None], reason: str
+) -> None:
+    sound = home.install("0.1.0")
+    spoil(home.install(version, machine=machine))
+    assert home.found() == [(sound, "VS Code")]
+    [line] = editor_programs(home.folder).skipped
+    assert reason in line
 
 
 WITHOUT_WHEEL = """

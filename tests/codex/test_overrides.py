@@ -78,6 +78,52 @@ PROFILES: dict[str, tuple[str, type[ArmariusError] | None, str]] = {
 }
 
 
+RECORDER = """
+model_provider = "armarius"
+[model_providers.armarius]
+name = "Armarius"
+base_url = "http://127.0.0.1:8765/v1"
+wire_api = "responses"
+requires_openai_auth = true
+"""
+
+NOT_THE_RECORDER = {
+    "another host": RECORDER.replace("127.0.0.1", "10.0.0.1"),
+    "another path": RECORDER.replace("/v1", "/v1/../other"),
+    "a query": RECORDER.replace("/v1", "/v1?key=x"),
+    "no port": RECORDER.replace(":8765", ""),
+    "not encrypted, and no HTTP": RECORDER.replace("http:", "ftp:"),
+    "somebody in front of the host": RECORDER.replace("127.0.0.1:8765", "127.0.0.1:8765@e.example.org:80"),
+    "a key": RECORDER + 'env_key = "K"\n',
+    "another header": RECORDER + 'http_headers = { Authorization = "Bearer x" }\n',
+    "headers that are none": RECORDER + 'http_headers = "x-armarius-token"\n',
+    "without the login": RECORDER.replace("= true", "= false"),
+    "a login besides": 'forced_login_method = "api"\n' + RECORDER,
+    "another provider besides": RECORDER + '[model_providers.p]\nname = "p"\n',
+    "a provider that is none": 'model_provider = "armarius"\nmodel_providers = { armarius = 1 }\n',
+    "providers that are none": 'model_provider = "armarius"\nmodel_providers = 1\n',
+    "only the provider": RECORDER.replace('model_provider = "armarius"', ""),
+    "a sandbox besides": 'sandbox_mode = "workspace-write"\n' + RECORDER,
+}
+
+
+@pytest.mark.parametrize("more", ["", 'model = "gpt-5.5"\n'])
+def test_the_profile_of_the_recorder_may_be_used_under_its_name_alone(tmp_path: Path, more: str) -> None:
+    for name in ("armarius", "other"):
+        (tmp_path / f"{name}.config.toml").write_text(more + RECORDER + 'http_headers = { x-armarius-token = "t" }\n')
+    assert check_profile(tmp_path, "armarius") == ({"model"} if more else set())
+    with pytest.raises(Refused):
+        check_profile(tmp_path, "other")
+
+
+@pytest.mark.parametrize("name", NOT_THE_RECORDER)
+def test_what_only_looks_like_the_recorder_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "armarius.config.toml").write_text(NOT_THE_RECORDER[name])
+    with pytest.raises(Refused) as refused:
+        check_profile(tmp_path, "armarius")
+    assert refused.value.code == "profile-key"
+
+
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_profile_is_read_before_codex_reads_it(tmp_path: Path, name: str) -> None:
     text, error, said = PROFILES[name]

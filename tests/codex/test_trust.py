@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from armarius.codex.hooks_file import Place
-from armarius.codex.trust import key_of, moved_trust, trusted, without_trust
+from armarius.codex.trust import key_of, moved_trust, trusted, with_endings, without_trust
 from armarius.errors import DataError
 
 PLAIN = '# mine\nmodel = "m"  # keep\n\n[model_providers.s]\nname = "s"\n'
@@ -55,6 +55,20 @@ def test_trust_that_stands_in_one_line_is_not_guessed_at() -> None:
     with pytest.raises(DataError, match="cannot be taken out exactly") as problem:
         without_trust(f'hooks.state = {{ "{KEY}" = {{ trusted_hash = "x" }} }}\n', {KEY}, "", "config.toml")
     assert KEY in problem.value.hint
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "after"),
+    [
+        ("a\nb\nnew\nc\n", "a\r\nb\r\nc\r\n", "a\r\nb\r\nnew\r\nc\r\n"),
+        ("a\nnew\nc\n", "a\r\nb\nc\r\n", "a\r\nnew\nc\r\n"),
+        ("a\r\nnew\r\nb", "a\nb", "a\r\nnew\r\nb"),
+        ("a\nb", "a\r\nb", "a\r\nb"),
+        ("", "a\r\n", ""),
+    ],
+)
+def test_lines_end_as_they_did_before_codex_wrote(now: str, before: str, after: str) -> None:
+    assert with_endings(now, before) == after
 
 
 def test_trust_moves_with_its_hook() -> None:

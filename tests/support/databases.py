@@ -131,7 +131,7 @@ def new_database(postgres_server: str, idle_databases: list[str]) -> Iterator[Ca
     yield give
     for name in given:
         with psycopg.connect(address(name), autocommit=True) as connection:
-            connection.execute("DROP SCHEMA IF EXISTS armarius CASCADE")
+            connection.execute("DROP SCHEMA IF EXISTS armarius CASCADE; DROP SCHEMA IF EXISTS armarius_queue CASCADE")
             connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
             connection.execute(f"ALTER DATABASE {name} RESET ALL".encode())
     idle_databases += given

@@ -16,7 +16,7 @@ import msgspec
 import tomli_w
 
 from armarius.clock import SystemClock
-from armarius.dispatch.records import RunRow
+from armarius.runs.records import RunRow
 from armarius.store.ledger import open_ledger
 from armarius.store.queries import Query
 from armarius.testing import benchmarks

@@ -15,9 +15,9 @@ import msgspec
 
 from armarius.clock import SystemClock
 from armarius.codex.binary import Binary
-from armarius.dispatch.request import RunRequest
 from armarius.dispatch.runner import Runner
 from armarius.errors import ArmariusError
+from armarius.runs.request import RunRequest
 from armarius.store.sqlite import SqliteDatabase
 
 

@@ -20,8 +20,8 @@ import tomli_w
 
 from armarius.clock import SystemClock
 from armarius.codex.binary import Binary
-from armarius.dispatch.request import RunRequest
 from armarius.dispatch.runner import Runner
+from armarius.runs.request import RunRequest
 from armarius.store.database import Database
 from armarius.store.ledger import open_ledger
 from armarius.testing.model_server import ModelServer

@@ -64,21 +64,24 @@ def environ_for(codex_home: Path, ambient: Mapping[str, str], **more: str) -> di
 class Server:
     """Use as a context manager; entering it starts the process and says hello.
 
-    `environ` is the whole environment. `garbage` are the latest things it said that were no messages.
+    `environ` is the whole environment; None hands on that of this process. Descriptors in `wakes` end a wait in
+    `next` when they can be read. `garbage` are the latest things it said that were no messages.
     """
 
     def __init__(
         self,
         program: str | Path,
         *,
-        environ: Mapping[str, str],
+        environ: Mapping[str, str] | None,
         cwd: Path,
         arguments: tuple[str, ...] = ("app-server",),
         longest_line: int | None = None,
+        wakes: tuple[int, ...] = (),
     ) -> None:
         overrides = [f"--config={key}={toml_value(value)}" for key, value in _QUIET.items()]
         self._argv = [str(program), *overrides, *arguments]
-        self._environ = dict(environ)
+        self._environ = None if environ is None else dict(environ)
+        self._wakes = wakes
         self._cwd = cwd
         self._connection = Connection() if longest_line is None else Connection(longest_line=longest_line)
         self._events = deque[Notification | ServerRequest]()
@@ -163,13 +166,17 @@ class Server:
 
     def next(self, timeout_s: float) -> Notification | ServerRequest | None:
         """The oldest event that was not taken yet; None when none comes in time, HostError when none can."""
-        if not self._events and not self._pump(timeout_s, lambda: bool(self._events)):
-            return None
-        return self._events.popleft()
+        if not self._events:
+            self._pump(timeout_s, lambda: bool(self._events), self._wakes)
+        return self._events.popleft() if self._events else None
 
     def answer(self, request: ServerRequest, result: Any) -> None:
         """Answer a request of the server. Whoever calls this decides for a person."""
         self._send(self._connection.answer(request, result))
+
+    def decline(self, request: ServerRequest, message: str) -> None:
+        """Say that a request of the server will not be met."""
+        self._send(self._connection.decline(request, message))
 
     # ------------------------------------------------------------- the process
 
@@ -188,8 +195,8 @@ class Server:
                 self._unsent.clear()  # it is gone; whoever waits for it will be told
                 return
 
-    def _pump(self, timeout_s: float, enough: Callable[[], bool]) -> bool:
-        """Read and write until `enough()`; False at the deadline, HostError when the server is gone."""
+    def _pump(self, timeout_s: float, enough: Callable[[], bool], wakes: tuple[int, ...] = ()) -> bool:
+        """Read and write until `enough()`; False at the deadline or a wake, HostError when the server is gone."""
         deadline = time.monotonic() + timeout_s
         while not enough():
             if self._ended:
@@ -201,9 +208,15 @@ class Server:
                 selector.register(self._output, selectors.EVENT_READ)
                 if self._unsent:
                     selector.register(self._input, selectors.EVENT_WRITE)
-                ready = selector.select(left)
-            for key, _ in ready:
-                self._write() if key.fd == self._input else self._read()
+                for wake in wakes:
+                    selector.register(wake, selectors.EVENT_READ)
+                ready = {key.fd for key, _ in selector.select(left)}
+            if self._input in ready:
+                self._write()
+            if self._output in ready:
+                self._read()
+            if ready.intersection(wakes):
+                return enough()
         return True
 
     def _read(self) -> None:

@@ -7,17 +7,17 @@ known refuses. Every fact of the answer names the file or variable it comes from
 a secret is part of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from armarius.codex.home import Login
-from armarius.codex.layers import Layer
+from armarius.codex.layers import MONEY, Layer
 from armarius.errors import HostError, Refused
 
-__all__ = ["LOGGED_IN", "Because", "Billing", "Case", "Kind", "Objection", "bill", "hold"]
+__all__ = ["LOGGED_IN", "Because", "Billing", "Case", "Kind", "Objection", "bill", "hold", "is_recorder_profile"]
 
 LOGGED_IN = "Logged in using ChatGPT"
 """The whole of what `codex login status` says about a login that a plan pays for."""
@@ -33,9 +33,11 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _RECORDER_KEYS = frozenset(
     {
         *("name", "base_url", "wire_api", "requires_openai_auth", "supports_websockets"),
-        *("stream_idle_timeout_ms", "request_max_retries", "stream_max_retries"),
+        *("stream_idle_timeout_ms", "request_max_retries", "stream_max_retries", "http_headers"),
     }
 )
+_RECORDER_HEADERS = frozenset({"x-armarius-token"})
+_PLACE = ("/v1", "", "")
 _UNSET = "unset {names}, or let Armarius drop such variables with `drop_keys = true` in your config.toml"
 
 
@@ -58,6 +60,11 @@ class Case(msgspec.Struct, frozen=True):
 class _Keys(msgspec.Struct):
     env_key: str | None = None
     env_http_headers: dict[str, str] = {}
+
+
+class _OfRecorder(msgspec.Struct, forbid_unknown_fields=True):
+    model_provider: str
+    model_providers: dict[str, dict[str, Any]]
 
 
 class Because(msgspec.Struct, frozen=True):
@@ -283,14 +290,25 @@ def _takes_its_place(key: str, value: Any, kind: Kind) -> bool:
 
 
 def _is_recorder(layer: Layer) -> bool:
-    """Whether a profile is the recorder's: a proxy on loopback that Codex's own login goes through."""
-    if not layer.where.endswith(f"/{RECORDER}.config.toml") or layer.said != {
-        "model_provider": RECORDER,
-        "model_providers": layer.providers,
-    }:
+    """Whether a layer is the profile of the recorder."""
+    return layer.where.endswith(f"/{RECORDER}.config.toml") and is_recorder_profile(layer.said)
+
+
+def is_recorder_profile(table: Mapping[str, Any]) -> bool:
+    """Whether what a file says about money is what the recorder's profile says, and no more: a proxy on loopback
+    that Codex's own login goes through.
+    """
+    try:
+        said = msgspec.convert({key: value for key, value in table.items() if key in MONEY}, _OfRecorder)
+    except msgspec.ValidationError:
         return False
-    table = layer.providers.get(RECORDER, {})
-    if layer.providers.keys() != {RECORDER} or not table.keys() <= _RECORDER_KEYS:
+    if said.model_provider != RECORDER or said.model_providers.keys() != {RECORDER}:
+        return False
+    table = said.model_providers[RECORDER]
+    if not table.keys() <= _RECORDER_KEYS:
+        return False
+    headers = table.get("http_headers", {})
+    if not isinstance(headers, dict) or not headers.keys() <= _RECORDER_HEADERS:
         return False
     return table.get("requires_openai_auth") is True and _is_on_loopback(table.get("base_url"))
 
@@ -298,7 +316,8 @@ def _is_recorder(layer: Layer) -> bool:
 def _is_on_loopback(url: object) -> bool:
     try:
         parts = urlsplit(str(url))
-        host = parts.hostname
+        host, port = parts.hostname, parts.port
     except ValueError:
         return False
-    return parts.scheme == "http" and host in _LOOPBACK and parts.username is None
+    rest = (parts.path, parts.query, parts.fragment)
+    return parts.scheme == "http" and host in _LOOPBACK and bool(port) and parts.username is None and rest == _PLACE

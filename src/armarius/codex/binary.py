@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from armarius.codex.editors import Editors, editor_programs
 from armarius.errors import HostError
 from armarius.files import write_atomic
 
@@ -36,6 +37,7 @@ _VERSION = re.compile(r"\bcodex[\w-]*\s+v?(\d+\.\d+\.\d+)")
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 _PROBE_S = 20
 _LONGEST_SHEBANG = 256
+_MOST_REASONS = 5
 
 
 class Binary(msgspec.Struct, frozen=True):
@@ -56,21 +58,21 @@ class _Probe(msgspec.Struct, frozen=True):
     flags: frozenset[str]
 
 
-def find(*, setting: str | None, search_path: str, cache: Path) -> Binary:
+def find(*, setting: str | None, search_path: str, cache: Path, user_home: Path | None = None) -> Binary:
     """The codex to use, probed; HostError when there is none or it is too old.
 
-    `setting` is an explicit path and wins; then `search_path` (as PATH); then the wheel. `cache`
-    is the file that keeps probes.
+    `setting` is an explicit path and wins; then `search_path` (as PATH); then what editors below `user_home`
+    bring along, the newest first; then the wheel. `cache` is the file that keeps probes.
     """
-    path, origin = locate(setting=setting, search_path=search_path)
+    path, origin = locate(setting=setting, search_path=search_path, user_home=user_home)
     probe = _probe_once(path, cache)
     binary = Binary(str(path), origin, probe.version, probe.flags)
     _refuse_old(binary)
     return binary
 
 
-def locate(*, setting: str | None, search_path: str) -> tuple[Path, str]:
-    """The native binary and where it was found: `setting`, `PATH` or `wheel`."""
+def locate(*, setting: str | None, search_path: str, user_home: Path | None = None) -> tuple[Path, str]:
+    """The native binary and where it was found: `setting`, `PATH`, an editor's name or `wheel`."""
     if setting is not None:
         path = Path(setting).expanduser()
         if not path.is_file():
@@ -80,12 +82,17 @@ def locate(*, setting: str | None, search_path: str) -> tuple[Path, str]:
         # A relative folder would find whatever the project at hand brings along.
         if path.is_absolute() and path.is_file() and os.access(path, os.X_OK):
             return _native(path), "PATH"
+    editors = Editors() if user_home is None else editor_programs(user_home)
+    if editors.programs:
+        newest = editors.programs[0]
+        return newest.path, newest.editor
     wheel = importlib.util.find_spec("codex_cli_bin")
     if wheel is not None and wheel.origin is not None:
         path = Path(wheel.origin).parent / "bin" / "codex"
         if path.is_file():
             return path, "wheel"
-    raise HostError("codex-missing", f"no codex on PATH ({search_path or 'empty'})", _GET_IT)
+    passed_over = "".join(f"; passed over {reason}" for reason in editors.skipped[:_MOST_REASONS])
+    raise HostError("codex-missing", f"no codex on PATH ({search_path or 'empty'}){passed_over}", _GET_IT)
 
 
 def _native(path: Path) -> Path:

@@ -10,7 +10,7 @@ codex and never the commands that codex runs.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 import tomli_w
@@ -20,6 +20,7 @@ from armarius.thread import Sandbox
 
 __all__ = [
     "ALLOWED_ENVIRON",
+    "Approval",
     "ConfigValue",
     "ExecRequest",
     "Fork",
@@ -28,10 +29,14 @@ __all__ = [
     "Review",
     "argv_of",
     "environ_of",
+    "overrides_of",
     "toml_value",
 ]
 
 ConfigValue: TypeAlias = bool | int | str | list[str]
+
+Approval: TypeAlias = Literal["never", "on-request"]
+"""Whether a person is asked for what the sandbox forbids."""
 
 ALLOWED_ENVIRON = (
     "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM",
@@ -71,6 +76,9 @@ class ExecRequest(msgspec.Struct, frozen=True):
     `origin` is None for a new thread. `add_dirs` may be written to besides `cwd`. `config` are further
     keys, which whoever fills them in has found harmless (`armarius.codex.overrides`).
     `extra_environ` holds what the owner's own configuration names (a provider's key variable).
+    `tools_environ` is what its commands find in their environment besides.
+    `approval` is "never" for `codex exec`, which asks nobody.
+    With `network` the commands of a workspace-write run may reach other machines.
     `lean` switches off what a replay does not need: plugins, analytics, endless reconnection.
     """
 
@@ -91,6 +99,9 @@ class ExecRequest(msgspec.Struct, frozen=True):
     images: tuple[str, ...] = ()
     add_dirs: tuple[str, ...] = ()
     config: dict[str, ConfigValue] = {}
+    approval: Approval = "never"
+    tools_environ: dict[str, str] = {}
+    network: bool = False
 
 
 def argv_of(request: ExecRequest, binary: Binary) -> tuple[str, ...]:
@@ -109,7 +120,7 @@ def argv_of(request: ExecRequest, binary: Binary) -> tuple[str, ...]:
     if request.profile is not None:
         argv += [f"--profile={request.profile}"]
     argv += [f"--image={image}" for image in request.images]
-    argv += [f"--config={key}={toml_value(value)}" for key, value in _overrides(request).items()]
+    argv += [f"--config={key}={toml_value(value)}" for key, value in overrides_of(request).items()]
     # The commands below `exec` know few of these flags, and take them all when they stand before them.
     return (*argv, *_words_of(request))
 
@@ -134,12 +145,13 @@ def _words_of(request: ExecRequest) -> tuple[str, ...]:
             return ("review", "-")
 
 
-def _overrides(request: ExecRequest) -> dict[str, ConfigValue]:
+def overrides_of(request: ExecRequest) -> dict[str, ConfigValue]:
+    """Every key of Codex's configuration that a run states, whichever program drives it."""
     overrides: dict[str, ConfigValue] = dict(request.config)
     overrides |= {
-        "approval_policy": "never",
+        "approval_policy": request.approval,
         # Without these three the owner's config.toml could widen a workspace-write run.
-        "sandbox_workspace_write.network_access": False,
+        "sandbox_workspace_write.network_access": request.network,
         "sandbox_workspace_write.writable_roots": list(request.add_dirs),
         # Armarius's own state may lie below /tmp on odd machines; TMPDIR is private to the run.
         "sandbox_workspace_write.exclude_slash_tmp": True,
@@ -153,6 +165,7 @@ def _overrides(request: ExecRequest) -> dict[str, ConfigValue]:
     # Codex hands its environment on to commands, and writes it to a file for its shells.
     for name in sorted(request.extra_environ.keys() - ALLOWED_ENVIRON):
         overrides[f"shell_environment_policy.set.{name}"] = ""
+    overrides |= {f"shell_environment_policy.set.{name}": value for name, value in request.tools_environ.items()}
     if request.effort is not None:
         overrides["model_reasoning_effort"] = request.effort
     if request.service_tier is not None:
@@ -169,7 +182,9 @@ def _overrides(request: ExecRequest) -> dict[str, ConfigValue]:
 def environ_of(request: ExecRequest, ambient: Mapping[str, str], temporary: Path) -> dict[str, str]:
     """The environment of codex: the allow-list, a private TMPDIR, and what the owner named."""
     environ = {name: value for name, value in ambient.items() if name in ALLOWED_ENVIRON or name.startswith("LC_")}
-    return environ | request.extra_environ | {"PATH": request.tools_path, "TMPDIR": str(temporary)}
+    return (
+        environ | request.extra_environ | request.tools_environ | {"PATH": request.tools_path, "TMPDIR": str(temporary)}
+    )
 
 
 def toml_value(value: ConfigValue) -> str:

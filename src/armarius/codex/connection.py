@@ -19,6 +19,7 @@ LONGEST_LINE = 64 << 20
 """A tool's whole output may stand in one message; more than this is no message of Codex's."""
 
 _SHOWN = 200
+_DECLINED = -32000  # of the range that JSON-RPC leaves to whoever answers
 
 
 class RpcError(msgspec.Struct, frozen=True):
@@ -99,6 +100,9 @@ class Connection:
 
     def answer(self, request: ServerRequest, result: Any) -> bytes:
         return _line({"id": request.id, "result": result})
+
+    def decline(self, request: ServerRequest, message: str) -> bytes:
+        return _line({"id": request.id, "error": {"code": _DECLINED, "message": message}})
 
     def forget(self, number: int) -> None:
         """Nobody waits for this answer any more; should it come, it is garbage."""

@@ -42,7 +42,8 @@ class Stream(msgspec.Struct, frozen=True):
     """One `exec --json` stream.
 
     `state` is OPEN when no final event was seen. `usage` is the thread's running total, which is
-    this run's own only on a fresh thread. `repeated` counts messages that a retry emitted again.
+    this run's own only on a fresh thread. `repeated` counts messages that a retry emitted again. `wider` is
+    what Codex would have allowed beyond what was asked for, when that was seen before the turn.
     """
 
     thread_id: str | None = None
@@ -53,6 +54,7 @@ class Stream(msgspec.Struct, frozen=True):
     repeated: int = 0
     unknown: dict[str, int] = {}
     bad_lines: tuple[BadLine, ...] = ()
+    wider: str = ""
 
     @property
     def final_message(self) -> str | None:
@@ -162,6 +164,7 @@ class _Reader:
         self.expected: list[AgentMessage | Reasoning] = []
         self.unknown: dict[str, int] = {}
         self.bad_lines: list[BadLine] = []
+        self.wider = ""
 
     def take(self, line: bytes, number: int, byte: int) -> None:
         try:
@@ -188,6 +191,10 @@ class _Reader:
                 self.items[identity] = Notice(identity, event.message or "", spot)
             case "item.started" | "item.updated" | "item.completed":
                 self._item(_item_of(bytes(event.item), spot))
+            case "permissions.wider":
+                self.wider = event.message or "more than was asked for"
+            case "approval.requested" | "approval.answered" | "approval.gone" | "turn.steered":
+                pass  # `orders.py` keeps what was asked and said
             case other:
                 self._count(other)
 
@@ -237,6 +244,7 @@ class _Reader:
             repeated=self.repeated,
             unknown=self.unknown,
             bad_lines=tuple(self.bad_lines),
+            wider=self.wider,
         )
 
 

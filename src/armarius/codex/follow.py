@@ -6,7 +6,7 @@ it was handed out, and it may be called again after an interruption.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from armarius.codex.process import Attempt
 
@@ -23,13 +23,18 @@ class Follower:
         self._offset = 0
         self.number = 0
 
-    def lines(self, *, wait: bool = True) -> Iterator[bytes]:
-        """Each further line with its newline; without `wait`, those that are there already."""
+    def lines(self, *, wait: bool = True, meanwhile: Callable[[], object] | None = None) -> Iterator[bytes]:
+        """Each further line with its newline; without `wait`, those that are there already.
+
+        `meanwhile` is called many times a second while it waits, by whoever reads the lines.
+        """
         while True:
             lives = wait and self._attempt.liveness() == "alive"  # asked first: what it wrote last is read below
             yield from self._written()
             if not lives:
                 return
+            if meanwhile is not None:
+                meanwhile()
             time.sleep(_PAUSE_S)
 
     def _written(self) -> Iterator[bytes]:

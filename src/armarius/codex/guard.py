@@ -18,7 +18,8 @@ Invariant: while the attempt's lock is held, the attempt is alive; once it is fr
     FOLDER/exit.json     written last, atomically
 
 A launch may name patterns (`stops`): a line of the standard output that begins with one ends codex,
-so that it also ends when the Armarius that would have read that line is gone.
+so that it also ends when the Armarius that would have read that line is gone. So does the moment that
+stands in the file it names as its `fence` (monotonic, microseconds), which whoever renews moves on.
 
 The values of the environment never touch the disk: the guard inherits them and hands on those that
 are named. Codex writes to files and not to pipes: a pipe whose reader died makes it panic at its next event.
@@ -57,10 +58,12 @@ WITNESS = "witness.log"
 EXIT = "exit.json"
 CANCEL = "cancel"
 EXIT_SCHEMA = "armarius.exit.v1"
+FENCED = "lease"  # what has stopped an attempt whose fence was passed
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SIZE_CHECK_S = 1.0
 _FIRST_LOOK_S = 0.05
+_LATEST_LOOK_S = 0.2  # a codex that is to be stopped asks again within that time
 _LONGEST_LOOK = 1 << 20
 _LINE_HEAD = 8 << 10  # patterns stand at the beginning of a line
 _STRAGGLER_GRACE_S = 1.0
@@ -167,7 +170,7 @@ def _watch(folder: Path, launch: dict[str, Any], child: int, wakeup: "_Wakeup") 
         if outcome == "exited":
             cancelled = wakeup.cancelled
             flooded = _size(folder) > launch["output_cap_bytes"]
-            stopped = output.look()
+            stopped = output.look() or _fenced(launch["fence"])
             if cancelled or flooded or stopped or now >= deadline:
                 outcome = (
                     "cancelled" if cancelled else "output_cap" if flooded else "stopped" if stopped else "deadline"
@@ -213,12 +216,19 @@ class _Output:
         if not end and len(text) == _LONGEST_LOOK:
             end = len(text)  # a line without measure: its head was seen, or will not be
         self._offset += end
-        self.pause_s = _FIRST_LOOK_S if end else min(2 * self.pause_s, _SIZE_CHECK_S)
+        self.pause_s = _FIRST_LOOK_S if end else min(2 * self.pause_s, _LATEST_LOOK_S)
         for line in text[:end].split(b"\n"):
             for name, pattern in self._stops:
                 if pattern.match(line[:_LINE_HEAD]):
                     return name
         return None
+
+
+def _fenced(fence: str | None) -> str | None:
+    """Whether the moment has passed; a fence that was taken away is one that was passed."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return FENCED if fence and time.monotonic_ns() // 1_000 >= int(Path(fence).read_bytes()) else None
+    return FENCED
 
 
 def _escalation(launch: dict[str, Any]) -> list[tuple[signal.Signals, float]]:

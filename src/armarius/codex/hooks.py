@@ -26,7 +26,18 @@ import msgspec
 
 from armarius.codex import hook_program
 
-__all__ = ["EVENTS", "HookEvent", "HookEvents", "Mark", "command_of", "group_of", "is_command_of", "read_events"]
+__all__ = [
+    "EVENTS",
+    "HookEvent",
+    "HookEvents",
+    "Mark",
+    "command_of",
+    "groups_of",
+    "is_command_of",
+    "is_plans_command",
+    "plans_command",
+    "read_events",
+]
 
 EVENTS = (
     "SessionStart",
@@ -40,6 +51,9 @@ EVENTS = (
 )
 
 _TIMEOUT_S = 3
+# Isolated: the folder of a session is somebody's repository, from which nothing may be imported.
+_PLANS = " -I -m armarius plan check --stop-hook 2>/dev/null || :"
+_PLANS_TIMEOUT_S = 20
 _LARGEST_READ = 64 << 20
 
 
@@ -90,9 +104,22 @@ def _rest(program: Path) -> str:
     return f" -I -S {shlex.quote(str(program))} 2>/dev/null || :"
 
 
-def group_of(command: str) -> dict[str, Any]:
-    """Our entry below each event of `hooks.json`."""
-    return {"hooks": [{"type": "command", "command": command, "timeout": _TIMEOUT_S}]}
+def plans_command() -> str:
+    """The shell command that checks plans when a turn ends: it may hold the turn up, and is never an error."""
+    # The interpreter as it was called: the package lies in its environment. Without it, nothing is checked.
+    return f"{shlex.quote(sys.executable)}{_PLANS}"
+
+
+def is_plans_command(command: str) -> bool:
+    """Whether a hook is our check of plans, whichever interpreter it was written with."""
+    return command.endswith(_PLANS)
+
+
+def groups_of(command: str, *, plans: bool = False) -> dict[str, Any]:
+    """Our entry below each event of `hooks.json`; `plans` are checked at the end of a turn, too."""
+    report = {"type": "command", "command": command, "timeout": _TIMEOUT_S}
+    check = {"type": "command", "command": plans_command(), "timeout": _PLANS_TIMEOUT_S}
+    return {event: {"hooks": [report, check] if plans and event == "Stop" else [report]} for event in EVENTS}
 
 
 def read_events(path: Path, after: Mark | None = None) -> HookEvents:

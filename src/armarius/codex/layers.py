@@ -18,7 +18,7 @@ import msgspec
 from armarius.errors import DataError
 from armarius.files import read_bounded
 
-__all__ = ["SYSTEM", "Layer", "read_layers"]
+__all__ = ["MONEY", "SYSTEM", "Layer", "read_layers"]
 
 SYSTEM = Path("/etc/codex")
 """Where an administrator's files lie."""

@@ -12,7 +12,9 @@ import tomllib
 from pathlib import Path
 from typing import Any, cast
 
+from armarius.codex.billing import RECORDER, is_recorder_profile
 from armarius.codex.command import ConfigValue
+from armarius.codex.layers import MONEY
 from armarius.errors import DataError, Refused, UsageError, nearest
 from armarius.files import read_bounded
 
@@ -78,7 +80,8 @@ def check_override(key: str, value: object) -> None:
 def check_profile(codex_home: Path, name: str) -> frozenset[str]:
     """The keys that a profile sets.
 
-    It is refused when codex would ignore it or cannot use it, and when it says more than how the model works.
+    It is refused when codex would ignore it or cannot use it, and when it says more than how the model works. The
+    one that leads to our own recorder may, as far as it says what the recorder wrote.
     """
     if not _NAME.fullmatch(name):
         raise UsageError("profile-name", f"{name!r} is no name of a profile", "letters, digits, - and _")
@@ -99,7 +102,9 @@ def check_profile(codex_home: Path, name: str) -> frozenset[str]:
             f"no profile {name!r}: {path} does not exist, and codex would run without it",
             nearest(name, known) if known else "make that file",
         )
-    keys = _keys(_read(path))
+    table = _read(path)
+    is_recorder = name == RECORDER and is_recorder_profile(table)
+    keys = _keys({key: value for key, value in table.items() if not (is_recorder and key in MONEY)})
     for key in keys:
         if key not in _OF_A_PROFILE and key.partition(".")[0] != _OWN_TOOLS:
             raise Refused(

@@ -42,7 +42,8 @@ class Launch(msgspec.Struct, frozen=True):
 
     `deadline_s` is wall time; `grace_s` the waits after SIGINT and after SIGTERM; the cap bounds
     standard output and error together. `witness` is a FIFO whose content the guard keeps. `stops` are
-    names with patterns: a line of standard output that begins with one ends codex.
+    names with patterns: a line of standard output that begins with one ends codex. `fence` is a file with
+    the moment (monotonic, microseconds) at which codex is ended unless it was moved on by then.
     """
 
     argv: tuple[str, ...]
@@ -53,6 +54,7 @@ class Launch(msgspec.Struct, frozen=True):
     output_cap_bytes: int = 256 << 20
     witness: str | None = None
     stops: tuple[tuple[str, str], ...] = ()
+    fence: str | None = None
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -114,7 +116,8 @@ class Attempt:
             plan = msgspec.structs.asdict(launch) | {"environ": list(environ)}
             write_atomic(self.folder / guard.PROMPT, prompt)
             write_atomic(self.folder / guard.LAUNCH, msgspec.json.encode(plan))
-            with (self.folder / _GUARD_LOG).open("ab") as log:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            with os.fdopen(os.open(self.folder / _GUARD_LOG, flags, 0o600), "ab") as log:
                 self._guard = subprocess.Popen(
                     [sys.executable, "-I", "-S", guard.__file__, str(self.folder), str(lock)],
                     stdin=subprocess.DEVNULL,
@@ -157,8 +160,14 @@ class Attempt:
             return Exit(outcome="lost")
 
     def cancel(self) -> bool:
-        """Ask the guard to end codex (SIGINT first). False when there is no guard to ask."""
-        if self.liveness() != "alive":
+        """Ask the guard to end codex (SIGINT first). False when there is no guard to ask.
+
+        That it is not wanted any more is kept, so that whoever would try once more knows.
+        """
+        state = self.liveness()
+        if state == "ended":
+            (self.folder / guard.CANCEL).touch(mode=0o600)
+        if state != "alive":
             return False
         (self.folder / guard.CANCEL).touch(mode=0o600)
         try:
@@ -170,6 +179,11 @@ class Attempt:
             return False
         os.kill(who["pid"], signal.SIGTERM)
         return True
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether somebody asked for its end, before or after it came."""
+        return (self.folder / guard.CANCEL).exists()
 
     def _lock(self, *, block: bool) -> int | None:
         """The attempt's lock as a descriptor; None when somebody holds it and `block` is false."""

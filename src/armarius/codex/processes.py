@@ -10,12 +10,28 @@ what could not be looked at is said.
 import msgspec
 import psutil
 
-__all__ = ["CodexProcess", "Processes", "ThreadCommand", "codex_processes", "started_us", "thread_commands"]
+__all__ = [
+    "CodexProcess",
+    "Holder",
+    "Processes",
+    "ThreadCommand",
+    "codex_processes",
+    "holder",
+    "started_us",
+    "thread_commands",
+]
 
 _ROLLOUT = "/rollout-"
 _ADOPTERS = frozenset({"systemd", "init", "launchd", "tini", "dumb-init", "docker-init", "catatonit"})
 """What becomes the parent of a process whose own parent is gone."""
 _THREAD_VARIABLE = "CODEX_THREAD_ID"
+_ATTEMPT_VARIABLE = "ARMARIUS_ATTEMPT"  # process.py: MARKER
+_EDITORS = (
+    ("/.cursor/extensions/", "Cursor"),
+    ("/.cursor-server/extensions/", "Cursor on a server"),
+    ("/.vscode-server/extensions/", "VS Code on a server"),
+    ("/.vscode/extensions/", "VS Code"),
+)
 
 
 class CodexProcess(msgspec.Struct, frozen=True):
@@ -73,6 +89,44 @@ def _was_adopted(process: psutil.Process) -> bool:
         return True
     # In a container a shell may be process 1, and has started it: then they share a terminal.
     return parent.pid == 1 and not (process.terminal() and process.terminal() == parent.terminal())
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """A process that has a thread open: which program it is, as far as can be seen.
+
+    `front_end` is what a person sees of it. `attempt` is the folder of an attempt of ours. `takes_queued` is
+    whether it runs what is put into a thread's queue.
+    """
+
+    pid: int
+    front_end: str
+    program: str | None = None
+    attempt: str | None = None
+    takes_queued: bool = True
+
+
+def holder(pid: int) -> Holder:
+    """Who a process is; of one that is gone or another user's nothing but its number is known."""
+    try:
+        process = psutil.Process(pid)
+        argv, program = process.cmdline(), process.exe()
+    except psutil.Error:
+        return Holder(pid, "a program that is not ours to see")
+    try:
+        attempt = process.environ().get(_ATTEMPT_VARIABLE)
+    except (psutil.Error, OSError):
+        attempt = None
+    words = set(argv[1:])
+    if attempt is not None:
+        return Holder(pid, "a run of Armarius", program, attempt, takes_queued=False)
+    place = next((name for folder, name in _EDITORS if folder in program), None)
+    if "app-server" in words:
+        is_daemon = any(word.endswith("unix://") for word in words)
+        what = "the daemon of Codex's terminal interface" if is_daemon else "an app-server"
+        return Holder(pid, f"{what} in {place}" if place else what, program)
+    if "exec" in words:
+        return Holder(pid, "codex exec", program, takes_queued=False)
+    return Holder(pid, place or "Codex's terminal interface", program)
 
 
 class ThreadCommand(msgspec.Struct, frozen=True):

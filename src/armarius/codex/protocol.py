@@ -16,6 +16,7 @@ __all__ = [
     "INITIALIZE",
     "NOTIFICATIONS",
     "SERVER_REQUESTS",
+    "THREAD_FORK",
     "THREAD_RESUME",
     "THREAD_START",
     "TURN_INTERRUPT",
@@ -29,13 +30,26 @@ __all__ = [
     "HooksList",
     "HooksOfFolder",
     "Initialize",
+    "InputAsked",
+    "ItemChanged",
+    "LocalImage",
     "Method",
+    "RequestResolved",
     "TextInput",
+    "ThreadFork",
+    "ThreadOpened",
     "ThreadResume",
     "ThreadStart",
+    "Tokens",
+    "TokensUpdated",
+    "Trouble",
+    "TurnChanged",
+    "TurnError",
     "TurnInterrupt",
     "TurnStart",
     "TurnSteer",
+    "Warned",
+    "Wire",
 ]
 
 P = TypeVar("P")
@@ -79,6 +93,7 @@ class ThreadStart(Wire, frozen=True):
     ephemeral: bool | None = None
     thread_source: str | None = None
     config: dict[str, Any] | None = None
+    approvals_reviewer: Literal["user"] | None = None
 
 
 class ThreadResume(Wire, frozen=True):
@@ -90,6 +105,21 @@ class ThreadResume(Wire, frozen=True):
     approval_policy: Literal["untrusted", "on-request", "never"]
     model: str | None = None
     config: dict[str, Any] | None = None
+    approvals_reviewer: Literal["user"] | None = None
+    exclude_turns: bool | None = None
+
+
+class ThreadFork(Wire, frozen=True):
+    """A new thread with the history of another; nothing else of that one is inherited."""
+
+    thread_id: str
+    cwd: str
+    sandbox: Literal["read-only", "workspace-write", "danger-full-access"]
+    approval_policy: Literal["untrusted", "on-request", "never"]
+    model: str | None = None
+    thread_source: str | None = None
+    approvals_reviewer: Literal["user"] | None = None
+    exclude_turns: bool | None = None
 
 
 class ThreadStatus(Wire, frozen=True):
@@ -123,17 +153,29 @@ class TextInput(msgspec.Struct, frozen=True, tag="text"):
     text: str
 
 
+class LocalImage(msgspec.Struct, frozen=True, tag="localImage"):
+    """An image that goes with the words."""
+
+    path: str
+
+
 class TurnStart(Wire, frozen=True):
     """During an active turn Codex takes it for a steer."""
 
     thread_id: str
-    input: tuple[TextInput, ...]
+    input: tuple[TextInput | LocalImage, ...]
     model: str | None = None
     effort: str | None = None
     output_schema: dict[str, Any] | None = None
+    cwd: str | None = None
+    approval_policy: Literal["untrusted", "on-request", "never"] | None = None
+    approvals_reviewer: Literal["user"] | None = None
+    sandbox_policy: dict[str, Any] | None = None
 
 
 class TurnError(Wire, frozen=True):
+    """Why a turn failed, or was about to."""
+
     message: str
     codex_error_info: str | dict[str, Any] | None = None
     additional_details: str | None = None
@@ -243,6 +285,7 @@ class Method(msgspec.Struct, Generic[P, R], frozen=True):
 
 INITIALIZE = Method("initialize", Initialize, Initialized)
 THREAD_START = Method("thread/start", ThreadStart, ThreadOpened)
+THREAD_FORK = Method("thread/fork", ThreadFork, ThreadOpened)
 THREAD_RESUME = Method("thread/resume", ThreadResume, ThreadOpened)
 TURN_START = Method("turn/start", TurnStart, TurnOpened)
 TURN_STEER = Method("turn/steer", TurnSteer, TurnSteered)
@@ -264,6 +307,8 @@ class StatusChanged(Wire, frozen=True):
 
 
 class TurnChanged(Wire, frozen=True):
+    """A turn began or ended."""
+
     thread_id: str
     turn: TurnHead
 
@@ -285,6 +330,13 @@ class Trouble(Wire, frozen=True):
     will_retry: bool
 
 
+class Warned(Wire, frozen=True):
+    """Something that ends nothing."""
+
+    message: str
+    thread_id: str | None = None
+
+
 class RequestResolved(Wire, frozen=True):
     """A request of the server was answered, by whoever it was."""
 
@@ -293,11 +345,14 @@ class RequestResolved(Wire, frozen=True):
 
 
 class Tokens(Wire, frozen=True):
+    """Tokens, summed up."""
+
     input_tokens: int
     cached_input_tokens: int
     output_tokens: int
     reasoning_output_tokens: int
     total_tokens: int
+    cache_write_input_tokens: int = 0
 
 
 class TokenCount(Wire, frozen=True):
@@ -306,6 +361,8 @@ class TokenCount(Wire, frozen=True):
 
 
 class TokensUpdated(Wire, frozen=True):
+    """What a thread has used so far."""
+
     thread_id: str
     turn_id: str
     token_usage: TokenCount
@@ -320,6 +377,8 @@ class ApprovalAsked(Wire, frozen=True):
     reason: str | None = None
     command: str | None = None
     cwd: str | None = None
+    grant_root: str | None = None
+    network_approval_context: dict[str, Any] | None = None
 
 
 class InputAsked(Wire, frozen=True):
@@ -341,6 +400,7 @@ NOTIFICATIONS: dict[str, type[Wire]] = {
     "error": Trouble,
     "serverRequest/resolved": RequestResolved,
     "thread/tokenUsage/updated": TokensUpdated,
+    "warning": Warned,
 }
 
 SERVER_REQUESTS: dict[str, type[Wire]] = {

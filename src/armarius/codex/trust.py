@@ -6,6 +6,7 @@ Invariant: a hash is given to a hook only by its key, so nobody else's hook beco
 person wrote in `config.toml` keeps its text. Codex alone writes trust: it alone knows how.
 """
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from armarius.codex.hooks_file import Place
 from armarius.codex.protocol import CONFIG_WRITE, HOOKS_LIST, ConfigEdit, ConfigWrite, HooksList, HooksOfFolder
 from armarius.errors import DataError
 
-__all__ = ["give_trust", "key_of", "list_hooks", "moved_trust", "trusted", "without_trust"]
+__all__ = ["give_trust", "key_of", "list_hooks", "moved_trust", "trusted", "with_endings", "without_trust"]
 
 _TABLE = re.compile(
     r"""^[ \t]*\[[ \t]*hooks[ \t]*\.[ \t]*state[ \t]*(?:\.[ \t]*("[^\n]*"|'[^\n]*')[ \t]*)?\][ \t]*(#.*)?$"""
@@ -71,6 +72,22 @@ def without_trust(config: str, keys: "set[str] | frozenset[str]", before: str, w
             f"take the entries for {', '.join(sorted(keys))[:400]} out of `hooks.state`; they trust nothing any more",
         )
     return before if _filled(result) == _filled(before) else result
+
+
+def with_endings(config: str, before: str) -> str:
+    """`config` with the ends of lines as they were `before` Codex wrote to it, which ends all alike.
+
+    A line that is new ends as all did, if they did alike, and otherwise as it does.
+    """
+    if "\r\n" not in before:
+        return config
+    old, new = before.split("\n"), config.split("\n")
+    if all(line.endswith("\r") for line in old[:-1]):
+        return "\n".join([*(line.removesuffix("\r") + "\r" for line in new[:-1]), new[-1]])
+    plain = [line.removesuffix("\r") for line in old], [line.removesuffix("\r") for line in new]
+    for there, here, count in difflib.SequenceMatcher(None, *plain, autojunk=False).get_matching_blocks():
+        new[here : here + count] = old[there : there + count]
+    return "\n".join(new)
 
 
 def moved_trust(config: str, keys: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ COMMANDS = {
     "show": "Show one session.",
     "tail": "Print the last things that happened in a session, and the next.",
     "export": "Write one session as one file, with secrets replaced.",
+    "make-visible": "Let editors list a thread that codex exec began.",
     "stats": "Sum up turns, tokens, cost, success and waiting.",
 }
 

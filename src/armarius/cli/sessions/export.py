@@ -14,7 +14,7 @@ from armarius.files import write_atomic
 from armarius.sessions.export import Exported, Form, as_html, as_markdown, redacted
 from armarius.sessions.index import default_places
 from armarius.sessions.names import find_named
-from armarius.sessions.reading import read_session
+from armarius.sessions.reading import read_session, refuse_others
 from armarius.thread import Thread
 
 _FORMS: dict[str, Form] = {".md": "md", ".markdown": "md", ".html": "html", ".htm": "html", ".json": "json"}
@@ -56,6 +56,7 @@ def command(  # one for each flag
     if output is not None and output.exists() and not force:
         raise UsageError("file-exists", f"{output} is there", "give --force to replace it")
     named = find_named(default_places(configuration.load(), codex_homes), session)
+    refuse_others(named.path)
     thread = redacted(read_session(named))
     form = "json" if as_json else form or _FORMS.get(output.suffix.lower() if output else "", "md")
     text = _text(thread, form, SystemClock().now_us()).encode()

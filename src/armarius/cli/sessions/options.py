@@ -16,7 +16,7 @@ from armarius.clock import SystemClock
 from armarius.sessions.listing import Wish
 from armarius.thread import State
 
-__all__ = ["AS_JSON", "FILTERS", "HOMES", "wish_of"]
+__all__ = ["AS_JSON", "FILTERS", "HOMES", "Since", "wish_of"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -24,7 +24,7 @@ _AGO = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
-class _Since(click.ParamType[int]):
+class Since(click.ParamType[int]):
     """`3h`, `2d`, or a date or time, which is UTC unless it says otherwise; in microseconds."""
 
     name = "when"
@@ -52,7 +52,7 @@ HOMES = click.option(
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 _FILTERS = (
-    click.option("--since", type=_Since(), help="Active since then: 3h, 2d, 1w, or a date (UTC)."),
+    click.option("--since", type=Since(), help="Active since then: 3h, 2d, 1w, or a date (UTC)."),
     click.option(
         "--repo",
         type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -22,10 +22,11 @@ _MISSING = {
 
 
 class Found(msgspec.Struct, frozen=True):
-    """Where the words occur, the best first (`armarius.search.v1`)."""
+    """Where the words occur, the best first (`armarius.search.v1`); `closed` are folders that could not be listed."""
 
     query: str
     hits: tuple[Hit, ...]
+    closed: tuple[str, ...]
     schema: str = "armarius.search.v1"
 
 
@@ -61,7 +62,7 @@ def command(  # one for each flag
         entries = choose_files(desk.index, desk.places, wish, desk.look, now_us=now_us)
         hits = search(desk.index, text, entries, now_us=now_us, most=limit)
     if as_json:
-        print_json(Found(text, tuple(hits)))
+        print_json(Found(text, tuple(hits), desk.synced.closed))
         return 0
     say_skipped(desk.synced.unreadable, desk.synced.closed)
     if not hits:
