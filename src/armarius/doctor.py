@@ -17,6 +17,7 @@ import msgspec
 
 from armarius.clock import Clock
 from armarius.codex.binary import OLDEST, ask_version, locate
+from armarius.codex.editors import editor_programs
 from armarius.codex.home import read_owner
 from armarius.errors import ArmariusError
 from armarius.sessions.folders import Place, sweep
@@ -26,6 +27,8 @@ from armarius.settings import Settings
 __all__ = ["Diagnosis", "Finding", "diagnose"]
 
 _LEAST_FREE = 1 << 30
+_CHOSEN = ("setting", "PATH")
+"""Where a codex was put on purpose, so that nobody asks what else there would have been."""
 
 Verdict = Literal["ok", "warn", "fail"]
 
@@ -86,11 +89,14 @@ def _python(_: Settings) -> tuple[Verdict, str, str]:
 
 
 def _codex(settings: Settings) -> tuple[Verdict, str, str]:
-    path, origin = locate(setting=settings.codex, search_path=settings.search_path)
+    path, origin = locate(setting=settings.codex, search_path=settings.search_path, user_home=settings.user_home)
     version = ask_version(path)
     if tuple(map(int, version.split("."))) < OLDEST:
         needed = ".".join(map(str, OLDEST))
         return "fail", f"{version} at {path} ({origin})", f"update it to {needed} or newer"
+    skipped = editor_programs(settings.user_home).skipped
+    if skipped and origin not in _CHOSEN:
+        return "warn", f"{version} at {path} ({origin})", f"passed over {skipped[0]}"
     return "ok", f"{version} at {path} ({origin})", ""
 
 

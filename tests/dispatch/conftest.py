@@ -7,12 +7,27 @@ from subprocess import Popen
 
 import pytest
 
-from armarius.codex.binary import Binary, find
 from armarius.testing.conversation import Conversation
 from armarius.testing.model import ScriptedModel
 from armarius.testing.model_server import ModelServer
 from armarius.testing.reply import Reply
+from support.databases import idle_databases, ledger, new_database, new_place, place, postgres_server
+from support.queue_world import QueueWorld
 from support.run_world import Gate, World, start_other
+from support.worlds import binary, each_world, wheel_binary, world
+
+__all__ = [
+    "binary",
+    "each_world",
+    "idle_databases",
+    "ledger",
+    "new_database",
+    "new_place",
+    "place",
+    "postgres_server",
+    "wheel_binary",
+    "world",
+]
 
 
 @pytest.fixture
@@ -33,29 +48,6 @@ def server(gate: Gate) -> Iterator[ModelServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def wheel_binary(codex_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Binary:
-    return find(setting=str(codex_wheel), search_path="", cache=tmp_path_factory.mktemp("probe") / "probes.json")
-
-
-@pytest.fixture(scope="session")
-def binary(codex: Path, tmp_path_factory: pytest.TempPathFactory) -> Binary:
-    """Each build in turn."""
-    return find(setting=str(codex), search_path="", cache=tmp_path_factory.mktemp("probe") / "probes.json")
-
-
-@pytest.fixture
-def world(tmp_path: Path, wheel_binary: Binary, server: ModelServer) -> World:
-    """A world with the wheel's build, for what does not differ between builds."""
-    return World(tmp_path, wheel_binary, server).build()
-
-
-@pytest.fixture
-def each_world(tmp_path: Path, binary: Binary, server: ModelServer) -> World:
-    """A world with each build in turn."""
-    return World(tmp_path, binary, server).build()
-
-
 @pytest.fixture
 def other(world: World) -> Iterator[Callable[..., "Popen[str]"]]:
     """Starts another Armarius in the same world; at the end none is left."""
@@ -69,3 +61,20 @@ def other(world: World) -> Iterator[Callable[..., "Popen[str]"]]:
             return process
 
         yield start
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def queue(request: pytest.FixtureRequest, world: World) -> Iterator[QueueWorld]:
+    """A world on each database in turn."""
+    give: Callable[[], str] | None = None
+    if request.param == "postgres":
+        give = request.getfixturevalue("new_database")
+    with contextlib.closing(QueueWorld(world, give() if give else None)) as queue:
+        yield queue
+
+
+@pytest.fixture
+def file_queue(world: World) -> Iterator[QueueWorld]:
+    """A world whose ledger is a file, for what does not differ between databases."""
+    with contextlib.closing(QueueWorld(world)) as queue:
+        yield queue

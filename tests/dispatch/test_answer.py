@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armarius.dispatch.answer import check_answer, read_schema
 from armarius.errors import DataError
+from armarius.runs.answer import check_answer, read_schema
 from armarius.testing.model_server import ModelServer
 
 VERDICT = {

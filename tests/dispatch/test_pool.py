@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from armarius.dispatch import records
-from armarius.dispatch.pool import in_order
-from armarius.dispatch.records import RunRow
-from armarius.dispatch.request import RunRequest
+from armarius.dispatch.pool import Pool, in_order
 from armarius.errors import HostError
+from armarius.runs import records
+from armarius.runs.records import RunRow
+from armarius.runs.request import RunRequest
 from armarius.store.database import Database
 from armarius.store.ledger import events_after
 from armarius.store.queries import Query
@@ -133,3 +133,37 @@ def test_one_unit_that_fails_and_is_asked_for_again_gives_the_result_of_each_try
         ("succeeded", "at last"),
     ]
     assert server.requests == 2
+
+
+def test_what_passes_by_itself_is_tried_again_while_the_others_go_on(world: World) -> None:
+    with ModelServer(faults={1: Fault("cut"), 2: Fault("cut")}) as server:
+        world.configure({"base_url": server.base_url})
+        ended: list[str | None] = []
+        with (
+            world.ledger() as ledger,
+            Pool(world.runner_on(ledger), 1, lambda result: ended.append(result.answer), carries=True) as pool,
+        ):
+            pool.begin(world.request(script({"say": "late"})))
+            assert pool.is_full
+            while not pool.is_idle:
+                pool.collect(0.5)
+            kinds = [event.kind for event in events_after(ledger, 0, 100)]
+    assert (ended, server.requests) == (["late"], 3)
+    assert kinds.count("run_retried") == 1
+
+
+def test_an_interrupt_between_two_tries_leaves_a_failure_and_no_third_one(world: World) -> None:
+    with ModelServer(faults={1: Fault("cut"), 2: Fault("cut")}) as server:
+        world.configure({"base_url": server.base_url})
+        with world.ledger() as ledger:
+
+            def interrupted() -> None:
+                with Pool(world.runner_on(ledger), 1, carries=True) as pool:
+                    pool.begin(world.request(script({"say": "late"}))).attempt.wait()
+                    pool.collect(0.5)
+                    raise KeyboardInterrupt
+
+            with pytest.raises(KeyboardInterrupt):
+                interrupted()
+            assert states(ledger) == ["failed"]
+        assert server.requests == 2

@@ -8,8 +8,8 @@ import pytest
 
 from armarius.clock import SystemClock
 from armarius.dispatch.pool import in_order
-from armarius.dispatch.records import latest_runs
 from armarius.dispatch.runner import Runner
+from armarius.runs.records import latest_runs
 from support.run_world import World
 
 

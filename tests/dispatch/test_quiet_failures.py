@@ -9,8 +9,8 @@ import pytest
 
 from armarius.codex.command import Fork, Resume
 from armarius.codex.process import Exit
-from armarius.dispatch.records import RunRow
-from armarius.dispatch.request import RunResult
+from armarius.runs.records import RunRow
+from armarius.runs.request import RunResult
 from armarius.store.queries import Query
 from support.run_world import Gate, World, script
 

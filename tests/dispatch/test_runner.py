@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from armarius.dispatch.records import AttemptRow, RunRow
+from armarius.runs.records import AttemptRow, RunRow
 from armarius.store.database import Database
 from armarius.store.ledger import events_of
 from armarius.store.queries import Query

@@ -18,11 +18,11 @@ import pytest
 
 from armarius.codex.guard import Identity, identity_of
 from armarius.codex.process import MARKER, Attempt
-from armarius.dispatch import records
-from armarius.dispatch.records import QUERIES, AttemptRow, RunRow
-from armarius.dispatch.request import RunRequest
 from armarius.errors import HostError
 from armarius.files import private_folder
+from armarius.runs import records
+from armarius.runs.records import QUERIES, AttemptRow, RunRow
+from armarius.runs.request import RunRequest
 from armarius.store.database import Database, Outcome, Value
 from armarius.store.queries import Query
 from armarius.store.sqlite import SqliteDatabase

@@ -8,8 +8,8 @@ import pytest
 
 from armarius.codex.events import Stream, read_stream
 from armarius.codex.process import Exit
-from armarius.dispatch.request import RunRequest
-from armarius.dispatch.settle import Remains, responses_of, settle
+from armarius.runs.request import RunRequest
+from armarius.runs.settle import Remains, responses_of, settle
 from armarius.thread import (
     AgentMessage,
     Command,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from armarius.dispatch import workspace
+from armarius.runs import workspace
 
 
 def before(folder: Path) -> workspace.Snapshot:

@@ -13,11 +13,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 
+from armarius.clock import SystemClock
+from armarius.codex.binary import find
+from armarius.resources.catalogue import declare
+from armarius.settings import CounterSpec
+from armarius.store.ledger import open_ledger
 from support.databases import running_postgres
+from support.run_world import script
 
+RUN_HOST = Path(__file__).parents[1] / "support" / "run_host.py"
 HOLDER = Path(__file__).parents[1] / "support" / "lease_holder.py"
 NETWORK = "10.213.0.0/16"
 KILLS = int(os.environ.get("ARMARIUS_LONG_KILLS", "40"))
@@ -80,19 +88,27 @@ def port(hosts: tuple[Host, Host]) -> Iterator[int]:
         yield number
 
 
-class Holder:
-    """A process of a host that takes leases."""
+def start_on(host: Host, *words: str) -> "subprocess.Popen[str]":
+    """A Python program in the namespaces of a host."""
+    script = f'hostname {host.name}; ip link set lo up; exec "$@"'
+    argv = ["ip", "netns", "exec", host.namespace]
+    argv += ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, "sh"]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(
+        [*argv, sys.executable, *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environ,
+        start_new_session=True,
+    )
 
-    def __init__(self, host: Host, port: int, folder: Path, length_s: float) -> None:
-        place = f"postgresql://postgres@{host.address}:{port}/shared"
-        script = f'hostname {host.name}; exec "$@"'
-        argv = ["ip", "netns", "exec", host.namespace]
-        argv += ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, "sh"]
-        argv += [sys.executable, str(HOLDER), place, "here", "0", str(length_s), "GPU-1", str(folder)]
-        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
-        self.process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ, start_new_session=True
-        )
+
+class Speaking:
+    """A process of a host, line by line."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
         assert self.hear() == "ready"
 
     def tell(self, line: str) -> None:
@@ -113,6 +129,14 @@ class Holder:
         self.process.kill()
         with self.process:
             pass
+
+
+class Holder(Speaking):
+    """A process of a host that takes leases."""
+
+    def __init__(self, host: Host, port: int, folder: Path, length_s: float) -> None:
+        place = f"postgresql://postgres@{host.address}:{port}/shared"
+        super().__init__(start_on(host, str(HOLDER), place, "here", "0", str(length_s), "GPU-1", str(folder)))
 
 
 def test_the_host_that_was_cut_off_is_fenced_when_it_comes_back(
@@ -159,3 +183,38 @@ def test_killed_at_random_two_hosts_never_hold_one_gpu_at_a_time(
     assert [line for line in said if not line.startswith("turn")] == []
     tokens = [word for line in said for word in line.split()[1:]]
     assert len(tokens) == len(set(tokens)) >= KILLS
+
+
+def test_a_run_on_a_host_that_was_cut_off_has_ended_before_another_host_begins(
+    hosts: tuple[Host, Host], port: int, tmp_path: Path, codex_wheel: Path
+) -> None:
+    (tmp_path / "shared").mkdir()
+    binary = find(setting=str(codex_wheel), search_path="", cache=tmp_path / "probes.json")
+    with contextlib.closing(
+        open_ledger(f"postgresql://postgres@{hosts[0].address}:{port}/shared", SystemClock())
+    ) as ledger:
+        declare(ledger, "lic", CounterSpec(), {}, now_us=1)
+    lock = tmp_path / "shared" / "gpu"
+
+    def begin(stack: contextlib.ExitStack, number: int, command: str) -> Speaking:
+        host = hosts[number]
+        prompt = script({"sh": command}, {"say": "done"})
+        words = (f"postgresql://postgres@{host.address}:{port}/shared", str(tmp_path / host.name))
+        told = msgspec.json.encode(binary).decode()
+        speaking = Speaking(start_on(host, str(RUN_HOST), *words, told, prompt, "6"))
+        stack.callback(speaking.kill)
+        return speaking
+
+    with contextlib.ExitStack() as stack:
+        one = begin(stack, 0, f"flock -n {lock} sh -c 'touch {lock}.used; sleep 200'")
+        other = begin(stack, 1, f"flock -n {lock} true")
+        assert one.ask("go") == "held 1"
+        while not lock.with_suffix(".used").exists():
+            pass
+        hosts[0].cut(is_cut=True)
+        assert other.ask("go") == "held 2"
+        assert one.hear() == "ended lease-lost"
+        assert other.hear() == "ended 0 of 1 failed"
+        other_result = other.ask("record")
+        hosts[0].cut(is_cut=False)
+        assert (one.ask("record"), other_result) == ("recorded interrupted", "recorded succeeded")

@@ -13,10 +13,11 @@ from armarius.codex.events import event_of
 from armarius.codex.follow import Follower
 from armarius.codex.process import Attempt
 from armarius.dispatch.keeper import Keeper
-from armarius.dispatch.records import QUERIES, RunRow
-from armarius.dispatch.request import RunEvent
 from armarius.errors import DataError, Failed, HostError, NoAnswer
 from armarius.files import read_bounded
+from armarius.runs.queued import cancel_waiting
+from armarius.runs.records import QUERIES, RunRow
+from armarius.runs.request import RunEvent
 
 __all__ = ["cancel", "event_of_run", "events_of_run", "stderr_of_run", "wait_for"]
 
@@ -45,25 +46,36 @@ def cancel(keeper: Keeper, run: RunRow) -> RunRow:
     """End a run and everything it started; the run as it ended."""
     if run.ended_at_us is not None:
         raise Failed("run-ended", f"{run.id} is over: {run.state}", "")
+    if run.state == "queued" and cancel_waiting(keeper.ledger, keeper.clock, run):
+        return _row(keeper, run.id)
     row = keeper.last_attempt(run)
     if row.host != keeper.me["host"]:
         raise HostError("run-elsewhere", f"{run.id} runs on {row.host}", "cancel it there")
-    attempt = keeper.begun(run, row.number, run.asked).attempt
     end_us = keeper.clock.monotonic_us() + int(_PATIENCE_OF_CANCEL_S * 1_000_000)
-    attempt.cancel()
+    _ask_to_end(keeper, run)
     while True:
         keeper.recover()
         now = _row(keeper, run.id)
+        if now.state == "queued" and cancel_waiting(keeper.ledger, keeper.clock, now):  # a crash put it back
+            now = _row(keeper, run.id)
         if now.ended_at_us is not None:
             return now
         if keeper.clock.monotonic_us() >= end_us:
             raise NoAnswer("cancel-pending", f"{run.id} was asked to end and has not yet", "see `armarius runs show`")
-        attempt.cancel()  # it may have been claimed and not started when it was asked first
+        _ask_to_end(keeper, run)  # it may have been claimed and not started when it was asked first
         time.sleep(_PAUSE_S)
+
+
+def _ask_to_end(keeper: Keeper, run: RunRow) -> None:
+    """Ask the attempt that there is by now."""
+    keeper.begun(run, keeper.last_attempt(run).number, run.asked).attempt.cancel()
 
 
 def events_of_run(keeper: Keeper, run: RunRow, *, follow: bool) -> Iterator[tuple[int, int, bytes]]:
     """What the last attempt of a run printed: its number, the line's number, the line."""
+    while follow and run.state == "queued":
+        time.sleep(_PAUSE_S)
+        run = _row(keeper, run.id)
     number, attempt = _last(keeper, run)
     follower = Follower(attempt)
     for line in follower.lines(wait=follow):
@@ -82,6 +94,8 @@ def stderr_of_run(keeper: Keeper, run: RunRow) -> str:
 
 
 def _last(keeper: Keeper, run: RunRow) -> tuple[int, Attempt]:
+    if run.state == "queued":
+        raise DataError("run-queued", f"{run.id} waits for a worker and has printed nothing", "add --follow to wait")
     number = keeper.last_attempt(run).number
     folder = Path(run.folder) / str(number)
     if not folder.is_dir():

@@ -18,20 +18,31 @@ import msgspec
 
 from armarius import programs
 from armarius import settings as configuration
+from armarius.codex.app_server import environ_for
 from armarius.codex.command import Fork, Origin, Resume, Review
 from armarius.codex.follow import Follower
 from armarius.codex.overrides import check_profile
+from armarius.codex.processes import Holder
+from armarius.codex.queue import queue_message
 from armarius.dispatch.afterwards import event_of_run
+from armarius.dispatch.carrying import carry
 from armarius.dispatch.desk import Desk, Options
-from armarius.dispatch.earlier import Earlier, find_earlier, last_thread, refuse_live
+from armarius.dispatch.detached import detach
+from armarius.dispatch.earlier import Earlier, find_earlier, last_thread, queue_holder, refuse_live
+from armarius.dispatch.floor import Floor
+from armarius.dispatch.interrupts import Interrupts
 from armarius.dispatch.keeper import Begun
+from armarius.dispatch.meter import look_of
 from armarius.dispatch.pool import undisturbed
-from armarius.dispatch.records import RunRow, find_run
-from armarius.dispatch.request import RunEvent, RunRequest, RunResult
 from armarius.dispatch.runner import Runner
 from armarius.dispatch.workbench import workbench
 from armarius.errors import DataError, Refused, UsageError, nearest
 from armarius.lanes.lanes import Lanes
+from armarius.runs.records import RunRow, find_run
+from armarius.runs.request import RunEvent, RunRequest, RunResult
+from armarius.sharing.checkouts import work_of
+from armarius.sharing.site import WAIT, Waiting
+from armarius.sharing.wish import Sharing
 from armarius.thread import Sandbox
 
 __all__ = ["Dispatch", "Live", "Options", "Review", "RunEvent", "RunResult", "open_dispatch", "schema"]
@@ -42,14 +53,20 @@ _OWN_ROLES = ("worker", "reviewer")
 
 @contextmanager
 def open_dispatch(
-    folder: Path | None = None, environ: Mapping[str, str] | None = None, *, lane: str | None = None
+    folder: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    lane: str | None = None,
+    database: str | None = None,
 ) -> Generator["Dispatch"]:
     """Everything for runs, by the settings of the user and of the project that `folder` lies in.
 
     `lane` is the login that new runs are going to name. `environ` takes the place of the caller's
-    environment. Only the thread that opened it may use it.
+    environment, `database` (postgresql://…) that of the settings. Only the thread that opened it may use it.
     """
     settings = configuration.load(folder, environ)
+    if database is not None:
+        settings = msgspec.structs.replace(settings, database=database)
     with workbench(settings, lane) as bench:
         yield Dispatch(settings, bench)
 
@@ -68,21 +85,15 @@ class Live:
         return self._begun.run_id
 
     def stream(self) -> Iterator[RunEvent]:
-        """What Codex prints, as it comes, to the end of the run; each event once."""
-        for line in self._follower.lines():
+        """What Codex prints, as it comes, to the end of the attempt that was started; each event once."""
+        for line in self._follower.lines(meanwhile=look_of(self._runner, self._begun)):
             yield event_of_run(self.id, self._begun.number, self._follower.number, line)
 
     def wait(self) -> RunResult:
-        """The result. An interrupt ends the run, which is recorded, and then comes through."""
-        interrupted = False
-        while self._result is None:
-            try:
-                self._result = self._runner.finish(self._begun, self._begun.attempt.wait())
-            except KeyboardInterrupt:
-                interrupted = True
-                self._begun.attempt.cancel()
-        if interrupted:
-            raise KeyboardInterrupt
+        """The result. An interrupt ends the run, which is the result then, and raises nothing."""
+        if self._result is None:
+            with Interrupts() as interrupts:
+                self._result = carry(self._runner, self._begun, interrupts=interrupts)
         return self._result
 
     def cancel(self) -> RunResult:
@@ -94,17 +105,23 @@ class Live:
 class Dispatch(Desk):
     """A desk that knows earlier work, too. It belongs to the thread that opened it."""
 
-    def start(self, request: RunRequest) -> Live:
-        """Claim and start a request."""
+    def start(self, request: RunRequest, waiting: Waiting = WAIT) -> Live:
+        """Claim and start a request, once what it is to hold is free."""
         live: Live | None = None
+        runner = self.bench.runner
+        held = runner.obtain(request, waiting)
         try:
-            with undisturbed():
-                live = Live(self.bench.runner, self.bench.runner.begin(request))
+            with runner.given_back_unless_used(held), undisturbed():
+                live = Live(runner, runner.begin(request, held))
         except KeyboardInterrupt:
             if live is not None:
                 live.cancel()
             raise
         return live
+
+    def detach(self, request: RunRequest, *, any_host: bool = False) -> RunRow:
+        """Leave a request to a worker, which is started if none lives; the run as it waits."""
+        return detach(self.settings, self.bench.runner, request, any_host=any_host)
 
     def run(
         self, prompt: str, options: Options | None = None, *, each: Callable[[bytes], object] | None = None
@@ -130,6 +147,23 @@ class Dispatch(Desk):
         if not prompt.strip():
             raise UsageError("prompt-empty", "the prompt is empty", "say what is to be done next")
         return self._going_on(earlier, prompt, options or Options(), Resume(earlier.thread_id))
+
+    def queue(self, name: str, prompt: str) -> tuple[str, Holder | None]:
+        """Leave words for a session that somebody else has open: they run next there, by its permissions.
+
+        The thread, and who has it.
+        """
+        earlier = self.earlier(name)
+        if not prompt.strip():
+            raise UsageError("prompt-empty", "the prompt is empty", "say what is to be done next")
+        who = queue_holder(earlier, self.bench.clock)
+        environ = environ_for(earlier.codex_home, self.settings.environ)
+        queue_message(Path(self.bench.binary.path), environ, earlier.thread_id, prompt)
+        return earlier.thread_id, who
+
+    def floor(self, name: str) -> Floor:
+        """Where to answer, or steer, a run that lives."""
+        return Floor(self.bench.runner, find_run(self.bench.ledger, name))
 
     def fork_request(self, name: str, prompt: str = "", options: Options | None = None) -> RunRequest:
         """A new thread with the history of another; without a prompt it only comes to be."""
@@ -168,12 +202,9 @@ class Dispatch(Desk):
             raise Refused("run-succeeded", f"{row.id} has succeeded", "add --force to do it once more all the same")
         if isinstance(request.origin, Resume):
             refuse_live(Earlier(request.origin.thread_id, Path(request.codex_home)), self.bench.clock)
-        cwd, home = Path(request.cwd), Path(request.codex_home)
-        if not cwd.is_dir():
-            raise DataError("folder-missing", f"{row.id} worked in {cwd}, which is gone", "start a new run")
-        return msgspec.structs.replace(
-            request, environ=self.keys(home, cwd, request.profile, self._seat(None, home)[1])
-        )
+        if not Path(request.cwd).is_dir():
+            raise DataError("folder-missing", f"{row.id} worked in {request.cwd}, which is gone", "start a new run")
+        return self.refill(request)
 
     def earlier(self, name: str) -> Earlier:
         """The thread of the run or session that `name` means."""
@@ -214,6 +245,7 @@ class Dispatch(Desk):
                 profile=profile,
                 add_dirs=dirs,
                 config=(before.config if before else {}) | options.config,
+                sharing=_going_on_in(earlier, options.sharing, writes=writes),
                 skip_git_check=options.skip_git_check or (before is not None and str(cwd) == before.cwd),
             ),
             origin=origin,
@@ -231,6 +263,22 @@ class Dispatch(Desk):
         if told.code != 0 and (is_named or not (configuration.project_root(cwd) / ".git").exists()):
             what = f"no commit {wanted!r}" if is_named else "no git repository"
             raise DataError("ref-unknown", f"there is {what} at {cwd}", "see `git log --oneline`")
+
+
+def _going_on_in(earlier: Earlier, said: Sharing, *, writes: bool) -> Sharing:
+    """Trees, scope and needs of the earlier run; a checkout of its own begins with its work. No right is taken over."""
+    before = earlier.run
+    if before is None:
+        return said
+    goes_on = said.checkout or (before.checkout and writes)
+    work = work_of(earlier.run_id, before) if goes_on and earlier.run_id and before.checkout else None
+    return msgspec.structs.replace(
+        said,
+        checkout=goes_on,
+        base=said.base or (None if said.with_uncommitted else work),
+        scope=said.scope or (before.scope if writes else ()),
+        needs=said.needs or before.needs,
+    )
 
 
 def schema(name: str) -> dict[str, Any]:

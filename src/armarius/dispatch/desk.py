@@ -13,18 +13,22 @@ from typing import Any
 import msgspec
 
 from armarius import settings as configuration
+from armarius.budget import NO_BUDGET, Budget
 from armarius.codex.app_server import environ_for
 from armarius.codex.billing import Kind
-from armarius.codex.command import ConfigValue, Origin, Review
-from armarius.codex.follow import Follower
+from armarius.codex.command import Approval, ConfigValue, Origin, Review
 from armarius.codex.login import refresh_login
 from armarius.codex.overrides import check_override, check_profile
+from armarius.codex.rules import find_rules
+from armarius.dispatch.carrying import carry
 from armarius.dispatch.interrupts import Interrupts
-from armarius.dispatch.request import RunRequest, RunResult
 from armarius.dispatch.workbench import Workbench, keys_of
 from armarius.errors import DataError, Refused, UsageError
 from armarius.lanes.lanes import Lanes
+from armarius.runs.request import RunRequest, RunResult
 from armarius.settings import Settings
+from armarius.sharing.site import WAIT, Waiting
+from armarius.sharing.wish import Sharing, with_sharing
 from armarius.thread import Sandbox
 
 __all__ = ["Desk", "Options"]
@@ -36,7 +40,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How a run is to be done; None is Armarius's default, or what the earlier run had.
 
     `config` holds harmless keys of Codex's configuration (`armarius.codex.overrides`). `timeout` is in
-    seconds. `lane` is a login of `armarius lanes`. `skip_git_check` lets a run write where no repository could undo it.
+    seconds. With `approval` "on-request" a person is asked for what the sandbox forbids. `lane` is a login of
+    `armarius lanes`; a run that names one stays there. `skip_git_check` lets a run write where no repository
+    could undo it. `budget` makes the standing one of each run smaller.
     """
 
     cwd: Path | None = None
@@ -53,6 +59,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     ephemeral: bool = False
     skip_git_check: bool = False
+    sharing: Sharing = Sharing()
+    budget: Budget = NO_BUDGET
+    approval: Approval = "never"
 
 
 class Desk:
@@ -85,7 +94,9 @@ class Desk:
         for key, value in options.config.items():
             check_override(key, value)
         _check_writing(sandbox, cwd, options)
-        return RunRequest(
+        _check_asking(home, cwd, options)
+        _check_home(home, cwd, self.settings)
+        request = RunRequest(
             role="reviewer" if isinstance(origin, Review) else "worker",
             prompt=prompt,
             cwd=str(cwd),
@@ -105,6 +116,17 @@ class Desk:
             add_dirs=tuple(str(_outer(_folder(path, "--add-dir"), self.settings, home)) for path in options.add_dirs),
             config=options.config,
             ephemeral=options.ephemeral,
+            approval=options.approval,
+            budget=_budget(options.budget, limits),
+            may_move=codex_home is None and not (options.lane or options.profile or options.approval != "never"),
+        )
+        return with_sharing(
+            request,
+            options.sharing,
+            ledger=self.bench.ledger,
+            clock=self.bench.clock,
+            homes=Lanes(self.settings).homes(),
+            resources=self.settings.resources,
         )
 
     def keys(self, codex_home: Path, cwd: Path, profile: str | None, kind: Kind | None) -> dict[str, str]:
@@ -129,24 +151,33 @@ class Desk:
         *,
         each: Callable[[bytes], object] | None = None,
         interrupts: Interrupts | None = None,
+        waiting: Waiting = WAIT,
+        closing: Callable[[RunResult], RunResult] | None = None,
     ) -> RunResult:
         """Run to the end; `each` is handed every line of Codex's events as it comes.
 
+        `closing` is handed the result while the run still holds its tree and what it needs; its answer is recorded.
         SIGINT ends the run; whoever reports it as well brings `interrupts` of their own, already in force.
         """
         if interrupts is None:
             with Interrupts() as own:
-                return self.do(request, each=each, interrupts=own)
+                return self.do(request, each=each, interrupts=own, waiting=waiting, closing=closing)
         runner = self.bench.runner
-        self._refresh(request)
-        begun = runner.begin(request)
-        interrupts.ends(begun.attempt)
-        if each is not None:
-            for line in Follower(begun.attempt).lines():
-                each(line)
-        return begun.done or runner.finish(begun, begun.attempt.wait())
+        held = runner.obtain(request, msgspec.structs.replace(waiting, pause=interrupts.pause))
+        with runner.given_back_unless_used(held):
+            self.refresh(request)
+            begun = runner.begin(request, held)
+        return carry(runner, begun, each=each, interrupts=interrupts, closing=closing)
 
-    def _refresh(self, request: RunRequest) -> None:
+    def refill(self, request: RunRequest) -> RunRequest:
+        """A request from the ledger, with what is never stored."""
+        home, cwd = Path(request.codex_home), _folder(Path(request.cwd), "-C")
+        if request.profile is not None:
+            check_profile(home, request.profile)
+        keys = self.keys(home, cwd, request.profile, Lanes(self.settings).kind_of(home))
+        return msgspec.structs.replace(request, environ=keys)
+
+    def refresh(self, request: RunRequest) -> None:
         """Have the login of a lane renewed if it would end within the run: by one process, before it starts."""
         home = Path(request.codex_home)
         if Lanes(self.settings).kind_of(home) == "chatgpt":
@@ -197,6 +228,38 @@ def _check_writing(sandbox: Sandbox, cwd: Path, options: Options) -> None:
         )
 
 
+def _check_asking(codex_home: Path, cwd: Path, options: Options) -> None:
+    """What a run cannot have that may ask a person."""
+    if options.approval == "never":
+        return
+    if options.profile is not None:
+        raise UsageError("approval-profile", "codex app-server knows no profiles", "leave out --profile or --approval")
+    if options.ephemeral:
+        raise Refused(
+            "approval-ephemeral",
+            "an ephemeral run leaves no record of what it was allowed, so nothing more can be allowed to it",
+            "leave out --ephemeral or --approval",
+        )
+    rules = find_rules(codex_home, cwd)
+    if rules is not None:
+        raise Refused(
+            "approval-rules",
+            f"{rules} may let commands out of the sandbox without a question, and codex app-server heeds it always",
+            "put the rules aside for the run, or leave out --approval, which ignores them",
+        )
+
+
+def _check_home(codex_home: Path, cwd: Path, settings: Settings) -> None:
+    """A repository could bring its own CODEX_HOME along, and have it named by a file that a shell loads by itself."""
+    real, top = codex_home.resolve(), configuration.project_root(cwd).resolve()
+    if codex_home != settings.user_home / ".codex" and real.is_relative_to(top):
+        raise Refused(
+            "home-in-project",
+            f"CODEX_HOME {codex_home} lies in the project {top}, which would say who pays and which programs run",
+            "set CODEX_HOME to a folder of your own outside of it",
+        )
+
+
 def _outer(path: Path, settings: Settings, codex_home: Path) -> Path:
     """A further writable folder; never one from which a run could change its own evidence, login or rules."""
     real = path.resolve()
@@ -205,6 +268,16 @@ def _outer(path: Path, settings: Settings, codex_home: Path) -> Path:
         if real.is_relative_to(kept_real) or kept_real.is_relative_to(real):
             raise Refused("add-dir", f"{path} holds or lies in {kept}, where {what}", "name another folder")
     return path
+
+
+def _budget(wanted: Budget, limits: Settings) -> Budget:
+    """The standing budget of a run, made smaller by what this one says."""
+    wider = wanted.wider(limits.run_budget)
+    if wider is not None:
+        most = getattr(limits.run_budget, wider)
+        said = f"--budget {wider}={getattr(wanted, wider):g} is more than the {most:g} that each run may use up"
+        raise UsageError("budget", said, "lower it, or raise [budget.run] in your config.toml or the project's limit")
+    return limits.run_budget.joined(wanted)
 
 
 def _images(paths: tuple[Path, ...]) -> tuple[str, ...]:

@@ -12,26 +12,27 @@ from pathlib import Path
 import msgspec
 
 from armarius.clock import Clock
+from armarius.codex.processes import Holder, holder
 from armarius.counts.scan import Scan
-from armarius.dispatch.records import QUERIES, RunRow, find_run
-from armarius.dispatch.request import RunRequest
 from armarius.errors import DataError, Refused
 from armarius.rollouts.discovery import find_rollout, find_rollouts
 from armarius.rollouts.reader import read_rollout
+from armarius.runs.records import QUERIES, RunRow, find_run
+from armarius.runs.request import RunRequest
 from armarius.sessions.folders import Place
 from armarius.sessions.names import find_named
 from armarius.sessions.observe import observe
 from armarius.store.database import Database
 from armarius.thread import Sandbox
 
-__all__ = ["Earlier", "find_earlier", "last_thread", "refuse_live"]
+__all__ = ["Earlier", "find_earlier", "last_thread", "queue_holder", "refuse_live"]
 
 _ID_LENGTH = 36
 _LIVE = ("held", "open")
 
 
 class Earlier(msgspec.Struct, frozen=True):
-    """A thread that may go on, where and as what. `run` is what we had asked of it, if it was ours."""
+    """A thread that may go on, where and as what. `run` is what we had asked of it, in `run_id`, if it was ours."""
 
     thread_id: str
     codex_home: Path
@@ -40,6 +41,7 @@ class Earlier(msgspec.Struct, frozen=True):
     model: str | None = None
     effort: str | None = None
     run: RunRequest | None = None
+    run_id: str | None = None
 
 
 def find_earlier(ledger: Database, homes: Sequence[Path], name: str) -> Earlier:
@@ -100,12 +102,43 @@ def refuse_live(earlier: Earlier, clock: Clock) -> None:
         return
     seen = observe(earlier.codex_home, clock).of(earlier.thread_id, str(path))
     if seen.presence in _LIVE:
-        who = f"process {seen.pid}" if seen.pid else "a process that is not ours to see"
+        who = None if seen.pid is None else holder(seen.pid)
         raise Refused(
             "thread-live",
-            f"{who} has the session {earlier.thread_id} open, and Codex allows one writer",
-            "wait until it is done, or interrupt it there; a run of ours ends by `armarius runs cancel`",
+            f"{_told(who)} has the session {earlier.thread_id} open, and Codex allows one writer",
+            _ways_out(who),
         )
+
+
+def queue_holder(earlier: Earlier, clock: Clock) -> Holder | None:
+    """Who will run what is put into the queue of a thread now; Refused when nobody would."""
+    path = find_rollout(earlier.codex_home, earlier.thread_id)
+    seen = None if path is None else observe(earlier.codex_home, clock).of(earlier.thread_id, str(path))
+    if seen is None or seen.presence not in _LIVE:
+        raise Refused(
+            "thread-idle",
+            f"nobody has the session {earlier.thread_id} open, so what is queued would wait for somebody",
+            "leave out --queue: then it goes on at once",
+        )
+    who = None if seen.pid is None else holder(seen.pid)
+    if who is not None and not who.takes_queued:
+        raise Refused("queue-deaf", f"{_told(who)} has the session open and takes nothing from a queue", _ways_out(who))
+    return who
+
+
+def _told(who: Holder | None) -> str:
+    if who is None:
+        return "a process that is not ours to see"
+    program = f" ({who.program})" if who.program else ""
+    return f"process {who.pid}{program}, {who.front_end},"
+
+
+def _ways_out(who: Holder | None) -> str:
+    if who is not None and who.attempt is not None:
+        run_id = Path(who.attempt).parent.name
+        return f"`armarius runs steer {run_id} TEXT`, `armarius runs wait {run_id}` or `armarius runs cancel {run_id}`"
+    wait = "wait until it is done, or interrupt it there"
+    return wait if who is not None and not who.takes_queued else f"{wait}; or add --queue, and it takes it up next"
 
 
 def _of_run(run: RunRow) -> Earlier:
@@ -114,7 +147,8 @@ def _of_run(run: RunRow) -> Earlier:
         raise Refused(
             "run-live",
             f"{run.id} is {run.state}; it cannot be resumed before it has ended",
-            f"`armarius runs wait {run.id}`, or `armarius runs cancel {run.id}`",
+            f"`armarius runs wait {run.id}`, `armarius runs cancel {run.id}`"
+            + ("" if asked.approval == "never" else f", or `armarius runs steer {run.id} TEXT`"),
         )
     if run.thread_id is None:
         raise DataError("run-threadless", f"{run.id} never had a session: {run.error_message or run.state}", "retry it")
@@ -126,6 +160,7 @@ def _of_run(run: RunRow) -> Earlier:
         model=asked.model or recorded.model,
         effort=asked.effort or recorded.effort,
         run=asked,
+        run_id=run.id,
     )
 
 

@@ -7,10 +7,15 @@ other; it raises nothing, so that no line of that can be skipped.
 
 import signal
 import threading
+import time
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from armarius.errors import Interrupted
+
 __all__ = ["Interrupts"]
+
+_ROUND_S = 0.05
 
 
 class _Ending(Protocol):
@@ -30,6 +35,14 @@ class Interrupts:
         self._attempt = attempt
         if self._came:
             attempt.cancel()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, before there is anything to end; Interrupted when somebody does not want to any longer."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._came:
+                raise Interrupted("interrupted", "interrupted while it waited; nothing was started", "")
+            time.sleep(min(left, _ROUND_S))
 
     def _hear(self, _number: int, _frame: object) -> None:
         self._came = True

@@ -16,26 +16,38 @@ from armarius.codex.command import Review
 from armarius.codex.events import read_stream
 from armarius.codex.guard import Identity, identity_of
 from armarius.codex.process import Attempt, Exit
-from armarius.dispatch import records, workspace
-from armarius.dispatch.records import QUERIES, AttemptRow, RunRow
-from armarius.dispatch.request import RunRequest, RunResult
-from armarius.dispatch.settle import Remains, responses_of, settle
+from armarius.dispatch.proving import unproven
 from armarius.files import private_folder, write_atomic
+from armarius.identity import canonical_json
+from armarius.proof.chain import Row
 from armarius.rollouts.discovery import find_rollout, find_rollouts
 from armarius.rollouts.reader import read_rollout
+from armarius.runs import approvals, receipts, records, workspace
+from armarius.runs.family import Family
+from armarius.runs.passing import passed_of
+from armarius.runs.records import QUERIES, AttemptRow, RunRow
+from armarius.runs.request import RunRequest, RunResult
+from armarius.runs.settle import Remains, commands_of, responses_of, settle
+from armarius.sharing import checkouts
+from armarius.sharing.holding import Holds
+from armarius.sharing.site import NOWHERE, Site
 from armarius.store.database import Database
-from armarius.thread import Thread
+from armarius.store.ledger import append_event, events_of
+from armarius.thread import Command, ResponseUsage, Thread
 
-__all__ = ["BEFORE", "Begun", "Keeper", "folders_of", "note_past"]
+__all__ = ["AGENT", "BEFORE", "Begun", "Keeper", "Past", "folders_of", "note_past", "past_of"]
 
 BEFORE = "before.json"
 """The files of a run's folder as they were before it, beside the attempt."""
+
+AGENT = "agent_started"
+"""The event of a sub-agent of a run."""
 
 _PAST = "past.json"
 _CLOCKS_APART_US = 2_000_000
 
 
-class _Past(msgspec.Struct, frozen=True):
+class Past(msgspec.Struct, frozen=True):
     """What a thread held before a run resumed it; the rest is the run's own."""
 
     turns: frozenset[str]
@@ -53,29 +65,99 @@ class Begun(msgspec.Struct, frozen=True):
     done: RunResult | None = None
 
 
+class Judged(msgspec.Struct, frozen=True):
+    """The end of an attempt, judged and not yet recorded. `agents` are the threads of its sub-agents.
+
+    `is_recovered`: whoever answered for the run is gone, and somebody else records its end.
+    """
+
+    end: Exit
+    result: RunResult
+    responses: tuple[ResponseUsage, ...]
+    agents: tuple[str, ...] = ()
+    commands: tuple[Command, ...] = ()
+    is_recovered: bool = False
+
+
 class Keeper:
     """The runs of a ledger, as one Armarius process answers for them. The ledger belongs to its thread."""
 
-    def __init__(self, ledger: Database, clock: Clock) -> None:
+    def __init__(self, ledger: Database, clock: Clock, site: Site = NOWHERE) -> None:
         self.ledger = ledger
         self.clock = clock
         self.me: Identity = identity_of(os.getpid()) or {}
+        self.holds = Holds(ledger, clock, site, self.recover)
 
     def finish(self, begun: Begun, end: Exit) -> RunResult:
-        """Settle an attempt that is over and record the result."""
+        """Settle an attempt that ended while nobody who answers for it was there, and record the result."""
+        judged = self.judge(begun, end)
+        result = unproven(begun.request, begun.attempt, judged.result)
+        return self.record(begun, msgspec.structs.replace(judged, result=result, is_recovered=True))
+
+    def judge(self, begun: Begun, end: Exit) -> Judged:
+        """What came of an attempt that is over; nobody else knows yet."""
         folder = begun.attempt.folder
-        remains = self._gather(begun, end)
-        result = settle(begun.run_id, str(folder), begun.request, begun.codex_version, remains)
+        request = checkouts.placed(begun.request, folder.parent)
+        remains = self._gather(msgspec.structs.replace(begun, request=request), end)
+        result = settle(begun.run_id, str(folder), request, begun.codex_version, remains)
+        result = checkouts.taken_in(begun.request, folder.parent, result, self.clock)
+        agents = tuple(agent.id for agent in remains.agents)
+        return Judged(end, result, responses_of(remains), agents, commands_of(remains))
+
+    def record(self, begun: Begun, judged: Judged) -> RunResult:
+        """Commit the end of a run."""
+        self.note(begun)
+        self.holds.stop(begun.run_id)
+        paper, row = self._paper(begun, judged), None
         with self.ledger.transaction():
-            records.close_run(
+            self.note_agents(begun.run_id, judged.agents)
+            is_new = records.close_run(
                 self.ledger,
                 number=begun.number,
-                result=result,
-                end=end,
-                responses=responses_of(remains),
+                result=judged.result,
+                end=judged.end,
+                responses=judged.responses,
                 now_us=self.clock.now_us(),
             )
-        return result
+            if is_new:
+                row = self._seal(begun, judged, paper)
+                self.holds.end_within(begun.run_id)
+        if row is not None:
+            receipts.mark(self.ledger, str(begun.attempt.folder.parent), row)
+        return judged.result
+
+    def _paper(self, begun: Begun, judged: Judged) -> receipts.Paper:
+        request = checkouts.placed(begun.request, begun.attempt.folder.parent)
+        return receipts.prepare(request, begun.attempt.folder, judged.result, is_recovered=judged.is_recovered)
+
+    def _seal(self, begun: Begun, judged: Judged, paper: receipts.Paper) -> Row | None:
+        return receipts.seal(
+            self.ledger,
+            self.clock.now_us(),
+            self.me,
+            number=begun.number,
+            result=judged.result,
+            end=judged.end,
+            responses=judged.responses,
+            commands=judged.commands,
+            agents=judged.agents,
+            leases=[seat.lease for seat in self.holds.leases.of_run(begun.run_id)],
+            paper=paper,
+        )
+
+    def note(self, begun: Begun) -> None:
+        """Write down what a run asked and was told, as far as that is not in the ledger yet."""
+        approvals.note(self.ledger, self.clock, begun.run_id, begun.attempt.folder.parent, begun.number)
+
+    def note_agents(self, run_id: str, agents: tuple[str, ...]) -> None:
+        """Note sub-agents of a run, each once."""
+        known = (
+            {event.body for event in events_of(self.ledger, run_id) if event.kind == AGENT} if agents else set[str]()
+        )
+        for thread_id in agents:
+            body = {"thread": thread_id}
+            if canonical_json(body).decode() not in known:
+                append_event(self.ledger, at_us=self.clock.now_us(), subject=run_id, kind=AGENT, body=body)
 
     def recover(self) -> list[RunResult]:
         """Record every run of this host that ended while nobody was there to see it.
@@ -85,6 +167,10 @@ class Keeper:
         recovered = list[RunResult]()
         for run in self.ledger.fetch(QUERIES.open_runs, RunRow):
             attempt_row = self.last_attempt(run)
+            if not _is_our_users(Path(run.folder)):
+                continue
+            if attempt_row.host == self.me["host"]:
+                approvals.note(self.ledger, self.clock, run.id, Path(run.folder), attempt_row.number)
             if attempt_row.owner == self.me or self.is_anothers(attempt_row):
                 continue
             begun = self.begun(run, attempt_row.number, run.asked)
@@ -110,7 +196,24 @@ class Keeper:
             files = workspace.changed(workspace.decode(before.read_bytes()), now)
         thread = _own(_thread(begun.request, stream.thread_id), attempt.folder)
         children = _reviewers(begun.request, thread, end) if thread is not None else ()
-        return Remains(end, stream, stderr, thread, files, children, is_fresh=begun.request.origin is None)
+        return Remains(
+            end,
+            stream,
+            stderr,
+            thread,
+            files,
+            children,
+            is_fresh=begun.request.origin is None,
+            agents=() if thread is None or children else self._agents(begun.request, thread, end),
+            passed=passed_of(attempt.folder),
+        )
+
+    def _agents(self, request: RunRequest, thread: Thread, end: Exit) -> tuple[Thread, ...]:
+        """The threads of sub-agents, as far as this attempt started them."""
+        if end.started_at_us is None:
+            return ()
+        family = Family(Path(request.codex_home), thread.id, end.started_at_us)
+        return tuple(read_rollout(path) for path in family.agents(self.clock.now_us()).values())
 
     def begun(self, run: RunRow, number: int, request: RunRequest) -> Begun:
         attempt = Attempt(private_folder(Path(run.folder) / str(number)))
@@ -120,6 +223,12 @@ class Keeper:
         row = self.ledger.fetch_one(QUERIES.last_attempt, AttemptRow, run_id=run.id)
         if row is None:
             raise RuntimeError(f"{run.id} has no attempt, though both are written in one transaction")
+        return row
+
+    def row(self, run_id: str) -> RunRow:
+        row = self.ledger.fetch_one(QUERIES.run_by_id, RunRow, id=run_id)
+        if row is None:
+            raise RuntimeError(f"{run_id} is gone from the ledger, of which nothing is ever deleted")
         return row
 
     def take_over(self, row: AttemptRow) -> bool:
@@ -151,7 +260,13 @@ def note_past(folder: Path, request: RunRequest, thread_id: str) -> None:
     thread = _thread(request, thread_id)
     turns = frozenset(turn.id for turn in thread.turns) if thread else frozenset[str]()
     responses = frozenset(response.response_id for response in thread.responses) if thread else frozenset[str]()
-    write_atomic(folder / _PAST, msgspec.json.encode(_Past(turns, responses)))
+    write_atomic(folder / _PAST, msgspec.json.encode(Past(turns, responses)))
+
+
+def past_of(folder: Path) -> Past | None:
+    """What the thread of the attempt in `folder` held before; None for a thread of its own."""
+    path = folder / _PAST
+    return msgspec.json.decode(path.read_bytes(), type=Past) if path.exists() else None
 
 
 def _thread(request: RunRequest, thread_id: str | None) -> Thread | None:
@@ -161,10 +276,9 @@ def _thread(request: RunRequest, thread_id: str | None) -> Thread | None:
 
 def _own(thread: Thread | None, folder: Path) -> Thread | None:
     """The part of a thread that an attempt added to it."""
-    path = folder / _PAST
-    if thread is None or not path.exists():
+    past = past_of(folder)
+    if thread is None or past is None:
         return thread
-    past = msgspec.json.decode(path.read_bytes(), type=_Past)
     return msgspec.structs.replace(
         thread,
         turns=tuple(turn for turn in thread.turns if turn.id not in past.turns),
@@ -180,6 +294,16 @@ def _reviewers(request: RunRequest, thread: Thread, end: Exit) -> tuple[Thread, 
     files = (file for file in find_rollouts(Path(request.codex_home)) if file.changed_us >= since_us)
     threads = (read_rollout(file.path) for file in files if file.thread_id > thread.id)  # born later: ids sort by birth
     return tuple(child for child in threads if child.parent_id == thread.id)
+
+
+def _is_our_users(folder: Path) -> bool:
+    """Whether a run's folder lies among our own; a ledger on a server may have runs of several users of a host."""
+    try:
+        return folder.parent.stat().st_uid == os.geteuid()
+    except FileNotFoundError:  # claimed, and nothing else
+        return True
+    except OSError:
+        return False
 
 
 def _lives(owner: Identity) -> bool:

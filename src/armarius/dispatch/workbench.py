@@ -5,7 +5,7 @@ Invariant: nobody gets a runner before the login was found fit to be billed, and
 Armarius left open on this host has been recorded by then.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,14 +16,16 @@ from armarius.codex.billing import Kind
 from armarius.codex.binary import Binary, find
 from armarius.codex.home import Owner, read_owner
 from armarius.dispatch.runner import Runner
+from armarius.dispatch.standing import standing_of
 from armarius.files import private_folder
 from armarius.lanes.billing import admit
 from armarius.lanes.lanes import Lanes
 from armarius.settings import Settings
+from armarius.sharing.site import Site
 from armarius.store.database import Database
 from armarius.store.ledger import open_ledger
 
-__all__ = ["Workbench", "keys_of", "ledger_of", "workbench"]
+__all__ = ["Workbench", "keys_of", "ledger_of", "site_of", "workbench"]
 
 
 class Workbench(msgspec.Struct, frozen=True):
@@ -41,7 +43,7 @@ class Workbench(msgspec.Struct, frozen=True):
 def ledger_of(settings: Settings) -> Generator[Database]:
     """The user's ledger, open; made when it is not there yet."""
     private_folder(settings.home)
-    with closing(open_ledger(settings.ledger, SystemClock())) as ledger:
+    with closing(open_ledger(settings.database or settings.ledger, SystemClock())) as ledger:
         yield ledger
 
 
@@ -52,12 +54,30 @@ def workbench(settings: Settings, lane: str | None = None) -> Generator[Workbenc
     home = lanes.home(lane or lanes.default())
     owner, keys = keys_of(settings, home, kind=lanes.kind_of(home))
     private_folder(settings.home)
-    binary = find(setting=settings.codex, search_path=settings.search_path, cache=settings.home / "probes.json")
+    binary = find(
+        setting=settings.codex,
+        search_path=settings.search_path,
+        user_home=settings.user_home,
+        cache=settings.home / "probes.json",
+    )
     clock = SystemClock()
     with ledger_of(settings) as ledger:
-        runner = Runner(ledger, clock, settings.runs, binary, settings.environ)
+        standing = standing_of(settings, ledger, clock, binary)
+        runner = Runner(
+            ledger, clock, settings.runs, binary, settings.environ, standing=standing, site=site_of(settings)
+        )
         runner.recover()
         yield Workbench(owner, keys, binary, ledger, runner, clock)
+
+
+def site_of(settings: Settings) -> Site:
+    """Where to look before a run begins."""
+    return Site(
+        homes=tuple(Lanes(settings).homes()),
+        resources=settings.resources,
+        environ=settings.environ,
+        reopen=lambda: open_ledger(settings.database or settings.ledger, SystemClock()),
+    )
 
 
 def keys_of(
@@ -68,12 +88,13 @@ def keys_of(
     program: Path | None = None,
     cwd: Path | None = None,
     profile: str | None = None,
+    overrides: Iterable[str] = (),
 ) -> tuple[Owner, dict[str, str]]:
     """The owner of a CODEX_HOME, fit to be billed, and what of the environment its provider names.
 
-    `kind` is that of its lane, `program` the Codex that is asked whether it agrees, `cwd` and `profile`
-    are those of the run.
+    `kind` is that of its lane, `program` the Codex that is asked whether it agrees, `cwd`, `profile`
+    and `overrides` (`-c`) are those of the run.
     """
     owner = read_owner(codex_home)
-    admit(settings, codex_home, kind=kind, program=program, cwd=cwd, profile=profile)
+    admit(settings, codex_home, kind=kind, program=program, cwd=cwd, profile=profile, overrides=overrides)
     return owner, {name: settings.environ[name] for name in owner.key_variables if name in settings.environ}

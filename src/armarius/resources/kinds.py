@@ -42,7 +42,7 @@ __all__ = [
     "units_of",
 ]
 
-_RESERVED = ("port", "ram", "disk", "mcp", "repo")
+_RESERVED = ("port", "ram", "disk", "mcp", "repo", "scope")
 _MOST_NAMED = 5
 
 

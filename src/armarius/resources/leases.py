@@ -14,7 +14,9 @@ administrator sets. Whoever holds a lease measures on its own monotonic clock fr
 so ends earlier than the ledger does.
 
 An owner whose process is known to be gone is not waited for. It is known only on the same host, boot
-and pid namespace, or when the ledger is a file and the machine was started anew since.
+and pid namespace, or when the ledger is a file and the machine was started anew since. What belongs to
+a run is held as long as the run is open, whichever of its processes is gone: its Codex may well live,
+and what it left in a tree is not yet taken down.
 """
 
 import os
@@ -24,6 +26,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from armarius.checkout.scopes import overlaps
 from armarius.clock import Clock
 from armarius.codex.guard import Identity, identity_of
 from armarius.errors import Refused
@@ -31,7 +34,20 @@ from armarius.store.database import Database
 from armarius.store.ledger import append_event
 from armarius.store.queries import load
 
-__all__ = ["LENGTH_US", "Amount", "Busy", "Claim", "Held", "Lease", "Leases", "Owner", "Seat", "Units", "owner_of"]
+__all__ = [
+    "LENGTH_US",
+    "Amount",
+    "Busy",
+    "Claim",
+    "Held",
+    "Lease",
+    "Leases",
+    "Owner",
+    "Paths",
+    "Seat",
+    "Units",
+    "owner_of",
+]
 
 LENGTH_US = 60_000_000
 """How long a lease lasts unless it is renewed: long enough for a pause of a busy host, short enough to wait."""
@@ -89,7 +105,14 @@ class Amount(msgspec.Struct, frozen=True):
     limit: int
 
 
-Claim: TypeAlias = Units | Amount
+class Paths(msgspec.Struct, frozen=True):
+    """Some paths of a tree, as patterns (`armarius.checkout.scopes`); no two have a path in common."""
+
+    resource: str
+    patterns: tuple[str, ...]
+
+
+Claim: TypeAlias = Units | Amount | Paths
 
 
 class Busy(msgspec.Struct, frozen=True):
@@ -169,10 +192,14 @@ class Leases:
     def release(self, leases: Iterable[Lease]) -> None:
         """Give back what of it is still ours; what was lost is left to whoever has it now."""
         with self._ledger.transaction():
-            now_us = self._clock.now_us()
-            for lease in leases:
-                if self._ledger.execute(_QUERIES.delete_lease, **_key(lease)):
-                    self._note("lease_released", lease, now_us)
+            self.release_within(leases)
+
+    def release_within(self, leases: Iterable[Lease]) -> None:
+        """The same as a part of the caller's transaction."""
+        now_us = self._clock.now_us()
+        for lease in leases:
+            if self._ledger.execute(_QUERIES.delete_lease, **_key(lease)):
+                self._note("lease_released", lease, now_us)
 
     def expire(self) -> tuple[Lease, ...]:
         """Take away every lease that ran out or whose owner is gone, and say which."""
@@ -185,21 +212,25 @@ class Leases:
     def hand_over(self, held: Held, owner: Owner, run_id: str | None = None) -> Held:
         """Make another process the owner, e.g. the guard, which outlives us; the tokens stay."""
         with self._ledger.transaction():
-            self.check(held.leases)
-            moved = tuple(
-                msgspec.structs.replace(
-                    lease,
-                    host=owner.host,
-                    boot_id=owner.boot_id,
-                    namespace=owner.namespace,
-                    owner_pid=owner.owner_pid,
-                    owner_start=owner.owner_start,
-                    run_id=run_id or lease.run_id,
-                )
-                for lease in held.leases
+            return self.hand_over_within(held, owner, run_id)
+
+    def hand_over_within(self, held: Held, owner: Owner, run_id: str | None = None) -> Held:
+        """The same as a part of the caller's transaction."""
+        self.check(held.leases)
+        moved = tuple(
+            msgspec.structs.replace(
+                lease,
+                host=owner.host,
+                boot_id=owner.boot_id,
+                namespace=owner.namespace,
+                owner_pid=owner.owner_pid,
+                owner_start=owner.owner_start,
+                run_id=run_id or lease.run_id,
             )
-            for lease in moved:
-                self._ledger.execute(_QUERIES.hand_over_lease, **_key(lease), **_owner(lease), run_id=lease.run_id)
+            for lease in held.leases
+        )
+        for lease in moved:
+            self._ledger.execute(_QUERIES.hand_over_lease, **_key(lease), **_owner(lease), run_id=lease.run_id)
         return Held(moved, held.good_until_us)
 
     def all(self) -> tuple[Seat, ...]:
@@ -284,8 +315,11 @@ class Leases:
 
     def _is_gone(self, lease: Lease) -> bool:
         if (lease.host, lease.boot_id, lease.namespace) == (self.me.host, self.me.boot_id, self.me.namespace):
-            return _has_ended(lease)
+            return _has_ended(lease) and not self._is_of_open_run(lease)
         return self._ledger.server_time_us() is None and lease.boot_id != self.me.boot_id
+
+    def _is_of_open_run(self, lease: Lease) -> bool:
+        return lease.run_id is not None and bool(self._ledger.fetch(_QUERIES.open_run, id=lease.run_id))
 
     def _note(self, kind: str, lease: Lease, at_us: int) -> None:
         body = {"resource": lease.resource, "unit": lease.unit, "token": lease.token} | {
@@ -306,6 +340,9 @@ def _chosen(claim: Claim, taken: list[tuple[str, int]]) -> list[tuple[str, int]]
         case Amount(amount=amount, limit=limit):
             fits = sum(amount for _, amount in taken) + amount <= limit
             return [("", amount)] if fits else None
+        case Paths(patterns=patterns):
+            met = any(overlaps(patterns, msgspec.json.decode(unit, type=list[str])) for unit, _ in taken)
+            return None if met else [(msgspec.json.encode(patterns).decode(), 1)]
 
 
 def _has_ended(owner: Owner) -> bool:

@@ -43,3 +43,7 @@ WHERE resource = :resource AND unit = :unit AND token = :token;
 -- name: delete_lease
 -- Give a unit back; changes nothing when the token is an old one.
 DELETE FROM lease WHERE resource = :resource AND unit = :unit AND token = :token;
+
+-- name: open_run
+-- A run, if somebody has claimed it and its end is not recorded.
+SELECT id FROM run WHERE id = :id AND state IN ('claimed', 'running');

@@ -18,7 +18,7 @@ from armarius.clock import Clock, rfc3339
 from armarius.errors import HostError, NoAnswer, Refused
 from armarius.resources.catalogue import record
 from armarius.resources.kinds import Declared, spec_of
-from armarius.resources.leases import LENGTH_US, Busy, Held, Lease, Leases
+from armarius.resources.leases import LENGTH_US, Busy, Claim, Held, Lease, Leases
 from armarius.resources.needs import Need
 from armarius.resources.probes import Prober, Sight
 from armarius.store.database import Database
@@ -35,7 +35,10 @@ _MARGIN = 6
 
 
 class Obtaining(msgspec.Struct):
-    """What is needed, by whom, and where to look. `pause` waits for so many seconds."""
+    """What is needed, by whom, and where to look.
+
+    `pause` waits for so many seconds. `tidy` is called before each attempt: what a crash left may still hold something.
+    """
 
     ledger: Database
     leases: Leases
@@ -43,11 +46,14 @@ class Obtaining(msgspec.Struct):
     clock: Clock
     declared: Mapping[str, Declared]
     pause: Callable[[float], None] = time.sleep
+    tidy: Callable[[], object] = lambda: None
 
     def obtain(
         self,
         needs: Sequence[Need],
         *,
+        also: Sequence[Claim] = (),
+        unless: Callable[[], str] = lambda: "",
         wait_us: int | None = 0,
         length_us: int = LENGTH_US,
         run_id: str | None = None,
@@ -55,11 +61,13 @@ class Obtaining(msgspec.Struct):
     ) -> Held:
         """All needs at once, or NoAnswer when they were not free for `wait_us` (None: for ever).
 
-        `tell` hears why it waits, whenever that changes.
+        `also` is claimed with them, where there is nothing to look at. `unless` gives a further reason why not, as long
+        as there is one. `tell` hears why it waits, whenever that changes.
         """
         began_us, told, pause_s = self.clock.monotonic_us(), "", _FIRST_PAUSE_S
         while True:
-            got = self._try(needs, length_us, run_id)
+            self.tidy()
+            got = self._try(needs, also, unless, length_us=length_us, run_id=run_id)
             if isinstance(got, Held):
                 return got
             left_us = None if wait_us is None else wait_us - (self.clock.monotonic_us() - began_us)
@@ -80,19 +88,29 @@ class Obtaining(msgspec.Struct):
         record(self.ledger, sight, self.prober.machine.host, now_us=self.clock.now_us())
         return sight
 
-    def _try(self, needs: Sequence[Need], length_us: int, run_id: str | None) -> Held | str:
+    def _try(
+        self,
+        needs: Sequence[Need],
+        also: Sequence[Claim],
+        unless: Callable[[], str],
+        *,
+        length_us: int,
+        run_id: str | None,
+    ) -> Held | str:
         """What was got, or why not. The leases come first where there is nobody to be seen anyway."""
+        if why := unless():
+            return why
         sights = [self.look(need) for need in needs]
         against = [self._refusal(sight) for sight in sights if sight.claim is None]
         if against:
             return "; ".join(against)
-        held = self.leases.acquire(
-            [sight.claim for sight in sights if sight.claim is not None], length_us=length_us, run_id=run_id
-        )
+        claims = [sight.claim for sight in sights if sight.claim is not None]
+        held = self.leases.acquire([*also, *claims], length_us=length_us, run_id=run_id)
         if isinstance(held, Busy):
             return f"{held.resource} is leased to " + (_holders(held.holders) or "nobody, but there is too little")
         try:
             against = [f"{need}: {reason}" for need in needs if (reason := self._taken_meanwhile(need, held))]
+            against += [why] if (why := unless()) else []
         except BaseException:
             self.leases.release(held.leases)
             raise

@@ -16,6 +16,8 @@ from armarius.resources.needs import Need
 from armarius.resources.probes import Sight
 from armarius.settings import ResourceSpec
 
+_TREES = ("repo", "scope")
+
 __all__ = [
     "HolderLine",
     "LeaseReport",
@@ -134,7 +136,7 @@ def list_of(
                     kind=_kind(name, spec),
                     units=len(units_of(one.spec)) or None if one else None,
                     thresholds=_thresholds(name, spec),
-                    source=one.source if one else "built in" if spec is not None else "unknown here",
+                    source=one.source if one else "built in" if spec is not None or name in _TREES else "unknown here",
                     holders=tuple(_holder(seat, now_us) for seat in seats if seat.lease.resource == key),
                     looks=tuple(_look(reading) for reading in readings if reading.resource == key),
                 )
@@ -166,7 +168,7 @@ def _built_in(name: str, declared: Mapping[str, Declared]) -> ResourceSpec | Non
 
 
 def _kind(name: str, spec: ResourceSpec | None) -> str:
-    if name in {"port", "ram", "disk"}:
+    if name in {"port", "ram", "disk", "repo", "scope"}:
         return name
     return "unknown" if spec is None else str(spec.__struct_config__.tag)
 

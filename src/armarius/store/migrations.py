@@ -41,13 +41,14 @@ def migrations_in(folder: Path) -> list[Migration]:
 
 def migrate(database: Database, steps: list[Migration], clock: Clock) -> None:
     """Apply what is missing; DataError when the database is newer than `steps` or is not ours."""
+    newest = steps[-1].number
     version = _version(database)
-    while version < len(steps):
+    while version < newest:
         with database.transaction():
             # Again, now that nobody else can write: another process may have been faster.
             version = _version(database)
-            if version < len(steps):
-                step = steps[version]
+            if version < newest:
+                step = next(step for step in steps if step.number > version)
                 database.script(step.path.read_text(encoding="utf-8"))
                 database.execute(
                     _QUERIES.record_migration,
@@ -56,11 +57,11 @@ def migrate(database: Database, steps: list[Migration], clock: Clock) -> None:
                     applied_at_us=clock.now_us(),
                 )
                 version = step.number
-    if version > len(steps):
+    if version > newest:
         raise DataError(
             "ledger-newer",
             f"the ledger at {database.place} was written by a newer armarius"
-            f" (schema {version}, this one knows {len(steps)})",
+            f" (schema {version}, this one knows {newest})",
             "upgrade armarius",
         )
 

@@ -222,3 +222,82 @@ CREATE TABLE reading (
     reason   TEXT NOT NULL,
     PRIMARY KEY (resource, unit, host)
 );
+
+-- What a run that waits for a worker needs of the place that does it. It stays when the run is claimed and
+-- ended: a run that has such a row is tried again when a crash cut its attempt short, and is a worker's to adopt.
+CREATE TABLE queued_run (
+    run_id       TEXT PRIMARY KEY NOT NULL REFERENCES run (id),
+    seat         TEXT,  -- host and home of whom alone it is for; NULL: of anybody who has what it needs
+    lane         TEXT NOT NULL,
+    variables    TEXT NOT NULL,  -- JSON: the names of variables that its provider needs; never a value
+    tries        BIGINT NOT NULL CHECK (tries > 0),  -- how many attempts there may be
+    queued_at_us BIGINT NOT NULL
+);
+
+-- Workers that live, or lived a moment ago. `until_us` is on the server's clock, or for a file on wall time;
+-- on its own host the process itself is looked at.
+CREATE TABLE worker (
+    id            TEXT PRIMARY KEY NOT NULL,
+    seat          TEXT NOT NULL,
+    host          TEXT NOT NULL,
+    boot_id       TEXT NOT NULL,
+    owner_pid     BIGINT NOT NULL,
+    owner_start   BIGINT NOT NULL,
+    jobs          BIGINT NOT NULL CHECK (jobs > 0),
+    started_at_us BIGINT NOT NULL,
+    until_us      BIGINT NOT NULL
+);
+
+-- Runs that come by the clock: a cron expression in a time zone (IANA), and what is asked each time.
+CREATE TABLE schedule (
+    id            TEXT PRIMARY KEY NOT NULL,
+    cron          TEXT NOT NULL,
+    zone          TEXT NOT NULL,
+    request       TEXT NOT NULL,  -- JSON
+    seat          TEXT,
+    lane          TEXT NOT NULL,
+    variables     TEXT NOT NULL,  -- JSON
+    created_at_us BIGINT NOT NULL,
+    removed_at_us BIGINT
+);
+
+-- Which run a moment of a schedule has become. The key makes it one, whoever looks at the clock.
+CREATE TABLE schedule_tick (
+    schedule_id TEXT NOT NULL REFERENCES schedule (id),
+    tick_us     BIGINT NOT NULL,
+    run_id      TEXT NOT NULL REFERENCES run (id),
+    PRIMARY KEY (schedule_id, tick_us)
+);
+
+-- Runs that were handed in together, with what comes after what. `plan` is all that was asked, so that it can
+-- go on without its file; which runs are its own is said by their paid keys. `owner_…` is the process that sees
+-- to it, or did last, since `begun_at_us`; `ended_at_us` is NULL as long as it does.
+CREATE TABLE batch (
+    id            TEXT PRIMARY KEY NOT NULL,
+    plan          TEXT NOT NULL,  -- JSON
+    host          TEXT NOT NULL,
+    boot_id       TEXT NOT NULL,
+    owner_pid     BIGINT NOT NULL,
+    owner_start   BIGINT NOT NULL,
+    created_at_us BIGINT NOT NULL,
+    begun_at_us   BIGINT NOT NULL,
+    ended_at_us   BIGINT
+);
+
+-- What was seen of each run at its end, and what was decided about it: a file, its hash, and one hash after the
+-- other, so that none of them can be changed or taken away unseen. Each row also seals the events that were added
+-- since the one before. `number` is the attempt of a run (0: it was never started), or counts decisions.
+CREATE TABLE receipt (
+    seq           BIGINT PRIMARY KEY NOT NULL,
+    kind          TEXT NOT NULL CHECK (kind IN ('run', 'decision', 'verdict')),
+    run_id        TEXT NOT NULL REFERENCES run (id),
+    number        BIGINT NOT NULL CHECK (number >= 0),
+    path          TEXT NOT NULL,
+    sha256        TEXT NOT NULL,  -- of the file
+    last_event    BIGINT NOT NULL,
+    events_sha256 TEXT NOT NULL,
+    previous      TEXT NOT NULL,
+    chain         TEXT NOT NULL,  -- the hash of this row, with `previous` in it
+    at_us         BIGINT NOT NULL,
+    UNIQUE (run_id, kind, number)
+);

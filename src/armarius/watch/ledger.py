@@ -6,7 +6,7 @@ Invariant: an event is read once; a ledger that is not there is none, and is not
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -20,6 +20,7 @@ __all__ = ["RunEvents", "signal_of"]
 
 _QUERIES = load(Path(__file__).with_name("queries.sql"))
 _PAGE = 500
+_ASKED = "approval_requested"
 
 
 class RunEvents:
@@ -61,24 +62,56 @@ class RunEvents:
 
 
 def signal_of(event: Event, thread: str | None) -> Signal | None:
-    """The signal of an event that says that a run went over a budget: of tokens, turns, or its time."""
+    """The signal of an event: a run went over a budget, met a limit of the provider, or waits for a person."""
     body = _body(event.body)
-    if "budget" in event.kind:
+    kind, retry_at_us = Kind.BUDGET_PASSED, None
+    if event.kind == "run_rate_limited":
+        at_us = body.get("retry_at_us")
+        kind, retry_at_us = Kind.RATE_LIMITED, at_us if isinstance(at_us, int) else None
+        text = "the provider's limit was reached"
+    elif event.kind == "goal_ended":
+        kind, text = Kind.GOAL_ENDED, f"the goal ended: {body.get('state')}"
+    elif "budget" in event.kind:
         said = ", ".join(f"{name} {value}" for name, value in body.items() if isinstance(value, str | int | float))
         text = f"{event.kind.replace('_', ' ')}{': ' + said if said else ''}"
     elif event.kind == "run_ended" and body.get("state") == "timed_out":
         text = "time budget passed: the run was ended"
+    elif event.kind == _ASKED:
+        return _question(event, body)
     else:
         return None
     return Signal(
-        kind=Kind.BUDGET_PASSED,
+        kind=kind,
         id=signal_id("ledger", event.seq, event.subject),
         at_us=event.at_us,
         text=one_line(f"{event.subject}: {text}"),
         source="ledger",
         thread=thread,
         subject=event.subject,
+        retry_at_us=retry_at_us,
     )
+
+
+def _question(event: Event, body: dict[str, Any]) -> Signal:
+    """A run waits for a person; who is told must be able to tell which question it is."""
+    is_input = body.get("kind") == "input"
+    about = [body.get("command"), *_texts(body.get("changes")), *_texts(body.get("asks")), body.get("reason")]
+    words = "; ".join(str(one) for one in about if one) or str(body.get("method") or "something")
+    verb = "answer" if is_input else "approve"
+    return Signal(
+        kind=Kind.WAITING_INPUT if is_input else Kind.WAITING_APPROVAL,
+        id=signal_id("ledger", event.seq, event.subject),
+        at_us=event.at_us,
+        text=one_line(f"{event.subject} asks {body.get('id')}: {words} (`armarius runs {verb}`)"),
+        source="ledger",
+        thread=body.get("thread_id"),
+        cwd=body.get("cwd"),
+        subject=event.subject,
+    )
+
+
+def _texts(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def _body(text: str) -> dict[str, Any]:

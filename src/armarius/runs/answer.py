@@ -16,7 +16,7 @@ import msgspec
 from armarius.errors import DataError
 from armarius.files import read_bounded
 
-__all__ = ["check_answer", "read_schema"]
+__all__ = ["check_answer", "check_schema", "read_schema"]
 
 _LARGEST_SCHEMA = 1 << 20
 _DEEPEST = 200  # a result is encoded and decoded again under any depth of calls
@@ -36,14 +36,18 @@ def read_schema(path: Path) -> dict[str, Any]:
         raise DataError("schema-syntax", f"{path}: {error}", "make it smaller") from error
     if not isinstance(schema, dict):
         raise DataError("schema-kind", f"{path}: a schema is a JSON object", "wrap it in an object")
+    return check_schema(cast("dict[str, Any]", schema), str(path))
+
+
+def check_schema(schema: dict[str, Any], where: str) -> dict[str, Any]:
+    """The same, when it is a schema; else DataError."""
     if not _is_shallow(schema):
-        raise DataError("schema-depth", f"{path}: nested deeper than {_DEEPEST} levels", "make it flatter")
-    checked = cast("dict[str, Any]", schema)
+        raise DataError("schema-depth", f"{where}: nested deeper than {_DEEPEST} levels", "make it flatter")
     try:
-        _validator(checked)
+        _validator(schema)
     except (jsonschema_rs.ValidationError, ValueError) as error:
-        raise DataError("schema-invalid", f"{path}: {_first_line(error)}", "correct the schema") from error
-    return checked
+        raise DataError("schema-invalid", f"{where}: {_first_line(error)}", "correct the schema") from error
+    return schema
 
 
 def check_answer(answer: str, schema: dict[str, Any]) -> tuple[Any, str | None]:

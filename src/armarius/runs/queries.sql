@@ -70,6 +70,13 @@ UPDATE run SET state = :state, thread_id = :thread_id, exit_status = :exit_statu
     error_code = :error_code, error_message = :error_message, ended_at_us = :now_us
 WHERE id = :id AND ended_at_us IS NULL;
 
+-- name: requeue_run
+-- Put a run back whose attempt was cut short by a crash, if it is one of the queue and has tries left; an attempt
+-- that never came to have a guard was none.
+UPDATE run SET state = 'queued' WHERE id = :id AND ended_at_us IS NULL
+AND (SELECT tries FROM queued_run WHERE run_id = :id) >
+    (SELECT COUNT(*) FROM attempt WHERE run_id = :id AND guard_pid IS NOT NULL);
+
 -- name: record_usage
 -- Tokens of one response; a second report of it changes nothing.
 INSERT INTO response_usage (run_id, response_id, turn_id, input, cached_input, cache_write, output, reasoning, source)
@@ -80,3 +87,67 @@ ON CONFLICT (run_id, response_id) DO NOTHING;
 -- The newest run in a thread; none that was meant for another one.
 SELECT * FROM run WHERE thread_id = :thread_id AND (error_code IS NULL OR error_code <> 'thread-other')
 ORDER BY created_at_us DESC, id DESC LIMIT 1;
+
+-- name: batch_by_id
+-- One batch.
+SELECT * FROM batch WHERE id = :id;
+
+-- name: batches_by_prefix
+-- Batches whose id begins with a text; two are enough to call it ambiguous.
+SELECT * FROM batch WHERE substr(id, 1, length(:prefix)) = :prefix ORDER BY id LIMIT 2;
+
+-- name: own_batch
+-- Become the owner of a batch, new or not; whoever asks has looked that nobody else is.
+INSERT INTO batch (id, plan, host, boot_id, owner_pid, owner_start, created_at_us, begun_at_us)
+VALUES (:id, :plan, :host, :boot_id, :owner_pid, :owner_start, :now_us, :now_us)
+ON CONFLICT (id) DO UPDATE SET plan = :plan, host = :host, boot_id = :boot_id, owner_pid = :owner_pid,
+    owner_start = :owner_start, begun_at_us = :now_us, ended_at_us = NULL;
+
+-- name: end_batch
+-- Nobody sees to a batch any more.
+UPDATE batch SET ended_at_us = :now_us
+WHERE id = :id AND host = :host AND owner_pid = :owner_pid AND owner_start = :owner_start;
+
+-- name: usage_of_run
+-- What each response of a run cost in all.
+SELECT response_id, turn_id, input + output AS tokens FROM response_usage WHERE run_id = :run_id;
+
+-- name: spent_in_pot
+-- What the runs have used up that joined a pot; the body of such an event is {"run":"ID"} and no more.
+WITH chosen AS (
+    SELECT r.id, r.started_at_us, r.ended_at_us FROM event e
+    JOIN run r ON r.id = substr(e.body, 9, length(e.body) - 10)
+    WHERE e.subject = :pot AND e.kind = :kind
+)
+SELECT
+    (SELECT CAST(COALESCE(SUM(u.input + u.output), 0) AS BIGINT)
+        FROM response_usage u JOIN chosen c ON c.id = u.run_id) AS tokens,
+    (SELECT COUNT(*) FROM response_usage u JOIN chosen c ON c.id = u.run_id) AS requests,
+    (SELECT COUNT(DISTINCT u.turn_id) FROM response_usage u JOIN chosen c ON c.id = u.run_id) AS turns,
+    (SELECT COUNT(*) FROM event a JOIN chosen c ON c.id = a.subject WHERE a.kind = 'agent_started') AS agents,
+    (SELECT CAST(COALESCE(SUM(COALESCE(ended_at_us, :now_us) - started_at_us), 0) AS BIGINT)
+        FROM chosen WHERE started_at_us IS NOT NULL) AS wall_us;
+
+-- name: spent_since
+-- What the runs have used up that live or ended since a time.
+WITH chosen AS (
+    SELECT id, CASE WHEN started_at_us < :since_us THEN :since_us ELSE started_at_us END AS started_at_us, ended_at_us
+    FROM run WHERE created_at_us >= :oldest_us AND (ended_at_us IS NULL OR ended_at_us >= :since_us)
+)
+SELECT
+    (SELECT CAST(COALESCE(SUM(u.input + u.output), 0) AS BIGINT)
+        FROM response_usage u JOIN chosen c ON c.id = u.run_id) AS tokens,
+    (SELECT COUNT(*) FROM response_usage u JOIN chosen c ON c.id = u.run_id) AS requests,
+    (SELECT COUNT(DISTINCT u.turn_id) FROM response_usage u JOIN chosen c ON c.id = u.run_id) AS turns,
+    (SELECT COUNT(*) FROM event a JOIN chosen c ON c.id = a.subject WHERE a.kind = 'agent_started') AS agents,
+    (SELECT CAST(COALESCE(SUM(COALESCE(ended_at_us, :now_us) - started_at_us), 0) AS BIGINT)
+        FROM chosen WHERE started_at_us IS NOT NULL) AS wall_us;
+
+-- name: change_request
+-- What an open run asks for from its next attempt on.
+UPDATE run SET request = :request WHERE id = :id AND ended_at_us IS NULL;
+
+-- name: goals_by_prefix
+-- Goals whose id begins with a text; two are enough to call it ambiguous.
+SELECT subject FROM event WHERE kind = 'goal_started' AND substr(subject, 1, length(:prefix)) = :prefix
+ORDER BY subject LIMIT 2;

@@ -13,13 +13,15 @@ import re
 
 import msgspec
 
+from armarius.budget import Passed
 from armarius.clock import rfc3339
 from armarius.codex.command import Fork, Resume, Review
 from armarius.codex.events import LOGIN_REFUSED, Stream
+from armarius.codex.guard import FENCED
 from armarius.codex.process import Exit
-from armarius.dispatch.answer import check_answer
-from armarius.dispatch.request import FilesEvidence, Problem, RunRequest, RunResult, RunState
 from armarius.redact import redact
+from armarius.runs.answer import check_answer
+from armarius.runs.request import FilesEvidence, Problem, RunRequest, RunResult, RunState
 from armarius.thread import (
     Command,
     FileChange,
@@ -34,7 +36,7 @@ from armarius.thread import (
     Usage,
 )
 
-__all__ = ["Remains", "responses_of", "settle"]
+__all__ = ["Remains", "commands_of", "responses_of", "settle"]
 
 _STATUS = re.compile(r"(?:unexpected status|exceeded retry limit, last status:) (\d{3})\b")
 _USAGE_LIMIT = re.compile(r"You.ve hit your usage limit")
@@ -44,6 +46,9 @@ _RETRY = re.compile(r"Reconnecting\.\.\. \d+/\d+ \((?P<why>.*)\)", re.DOTALL)
 _AUTH_STATUS = frozenset({401, 403})
 _RATE_STATUS = 429
 _FAILED = frozenset({ItemStatus.FAILED, ItemStatus.DECLINED})
+_BUDGET_HINT = "go on in its thread with `armarius resume` and a budget of its own"
+_LEASE_HINT = "see `armarius resources list`, then run it again"
+_STAYS = "a thread stays with its login, so that no other lane can go on with it"
 _LIVE_HINT = "wait until its turn is over, or interrupt it"
 _LOGIN_HINT = "run `codex login`, or set the key your provider names in config.toml"
 
@@ -52,7 +57,8 @@ class Remains(msgspec.Struct, frozen=True):
     """What an attempt left behind. `files` is None when nobody looked.
 
     `thread` is its rollout, as far as this attempt wrote it; `children` are the threads in which Codex
-    did what was asked for (a review). `is_fresh`: the stream's total counts nothing but this run.
+    did what was asked for (a review), `agents` those of its sub-agents. `is_fresh`: the stream's total
+    counts nothing but this run. `passed` is the limit for which it was ended.
     """
 
     exit: Exit
@@ -62,6 +68,8 @@ class Remains(msgspec.Struct, frozen=True):
     files: tuple[str, ...] | None = None
     children: tuple[Thread, ...] = ()
     is_fresh: bool = True
+    agents: tuple[Thread, ...] = ()
+    passed: Passed | None = None
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -78,7 +86,7 @@ def settle(run_id: str, folder: str, request: RunRequest, codex_version: str, re
     answer = stream.final_message if done else None
     turns = remains.turns
     seen = _widest(turns)
-    commands = _commands(remains)
+    commands = commands_of(remains)
     responses = responses_of(remains)
     return RunResult(
         id=run_id,
@@ -92,6 +100,8 @@ def settle(run_id: str, folder: str, request: RunRequest, codex_version: str, re
         problem=problem,
         usage=sum((response.usage for response in responses), Usage()),
         responses=len(responses),
+        turns=len(turns) + sum(len(agent.turns) for agent in remains.agents),
+        agents=len(remains.agents),
         commands=len(commands),
         failed_commands=sum(command.status in _FAILED for command in commands),
         failed_changes=sum(isinstance(item, FileChange) and item.status in _FAILED for item in _items(remains)),
@@ -117,7 +127,7 @@ def responses_of(remains: Remains) -> tuple[ResponseUsage, ...]:
 
     The stream's total is the thread's, which is this run's own only when the thread is fresh.
     """
-    threads = (*filter(None, [remains.thread]), *remains.children)
+    threads = (*filter(None, [remains.thread]), *remains.children, *remains.agents)
     found = tuple(response for thread in threads for response in thread.responses)
     if found:
         return found
@@ -131,17 +141,14 @@ def _judge(request: RunRequest, remains: Remains) -> tuple[RunState, Problem | N
     other = _other_thread(request, remains.stream.thread_id)
     if other is not None:
         return "failed", other
-    wider = _wider(request, remains.turns)
+    wider = _wider(request, (*remains.turns, *(turn for agent in remains.agents for turn in agent.turns)))
     if wider:
-        return "failed", Problem(
-            "sandbox-wider",
-            f"the run was asked for {request.sandbox} and Codex recorded {wider}",
-            "look for a profile or rule that widens it, and do not trust what it changed",
-            5,
-        )
+        return "failed", _is_wider(request, wider)
     if _is_bare_fork(request) and remains.exit.outcome == "exited" and remains.exit.exit_code == 0:
         return "succeeded", None
-    unfinished = _unfinished(remains)
+    if remains.stream.wider:
+        return "failed", _is_wider(request, remains.stream.wider)
+    unfinished = _unfinished(request, remains)
     if unfinished is not None:
         return unfinished
     if not (request.ephemeral and remains.thread is None):
@@ -158,6 +165,15 @@ def _judge(request: RunRequest, remains: Remains) -> tuple[RunState, Problem | N
                 "answer-schema", redact(misfit), "the answer is in the result; ask again or relax the schema"
             )
     return "succeeded", None
+
+
+def _is_wider(request: RunRequest, wider: str) -> Problem:
+    return Problem(
+        "sandbox-wider",
+        f"the run was asked for {request.sandbox} and Codex recorded {wider}",
+        "look for a profile or rule that widens it, and do not trust what it changed",
+        5,
+    )
 
 
 def _is_bare_fork(request: RunRequest) -> bool:
@@ -194,10 +210,15 @@ def _unproven(request: RunRequest, remains: Remains) -> Problem | None:
     return None
 
 
-def _unfinished(remains: Remains) -> tuple[RunState, Problem] | None:
+def _unfinished(request: RunRequest, remains: Remains) -> tuple[RunState, Problem] | None:
     """The state of a run whose turn was not completed by a codex that ended well; None when it was."""
     end, stream = remains.exit, remains.stream
     match end.outcome:
+        case "cancelled" if remains.passed is not None:
+            return "failed", Problem(f"budget-{remains.passed.measure}", str(remains.passed), _BUDGET_HINT)
+        case "deadline" if (minutes := request.budget.minutes) is not None and 60 * minutes <= request.deadline_s:
+            used = f"the {minutes:g} minutes of the budget of the run are used up"
+            return "timed_out", Problem("budget-minutes", used, _BUDGET_HINT)
         case "cancelled":
             return "cancelled", Problem("cancelled", "the run was cancelled", "", 130)
         case "deadline":
@@ -210,11 +231,16 @@ def _unfinished(remains: Remains) -> tuple[RunState, Problem] | None:
             return "crashed", Problem("guard-lost", "the run's guard was killed", "run it again with `armarius run`")
         case "stopped" if end.stopped_by == LOGIN_REFUSED and stream.state is not TurnState.COMPLETED:
             return "failed", Problem("login", redact(stream.error or _last_notice(stream)), _LOGIN_HINT, 4)
+        case "stopped" if end.stopped_by == FENCED:
+            return "interrupted", Problem("lease-lost", "the run lost what it held, and was ended", _LEASE_HINT, 6)
         case "stopped" | "exited":
             pass
     if stream.state is TurnState.FAILED:
         last = _last_turn(remains.thread)
-        return "failed", _provider_problem(stream.error or "", last.retry_at_us if last else None)
+        problem = _provider_problem(stream.error or "", last.retry_at_us if last else None)
+        if problem.code == "rate-limited" and isinstance(request.origin, Resume | Fork):
+            problem = msgspec.structs.replace(problem, hint=f"{problem.hint}; {_STAYS}")
+        return "failed", problem
     if end.signal is not None:
         return "interrupted", Problem("killed", f"codex was killed by {end.signal}", "find out who sends signals")
     if stream.state is TurnState.OPEN and stream.thread_id is not None:
@@ -256,10 +282,10 @@ def _wider(request: RunRequest, recorded: tuple[Turn, ...]) -> str:
     asked = Sandbox.from_flag(request.sandbox)
     turns = recorded if asked is not Sandbox.DANGER_FULL_ACCESS else ()
     found = {turn.sandbox.flag for turn in turns if turn.sandbox is not None and turn.sandbox > asked}
-    found |= {"network access" for turn in turns if turn.network}
+    found |= {"network access" for turn in turns if turn.network and not request.network}
     roots = {root for turn in turns for root in turn.writable_roots}
     found |= {f"write access to {root}" for root in roots.difference(request.add_dirs)}
-    found |= {f"approval {turn.approval}" for turn in turns if turn.approval not in (None, "never")}
+    found |= {f"approval {turn.approval}" for turn in turns if turn.approval not in (None, "never", request.approval)}
     return ", ".join(sorted(found))
 
 
@@ -271,7 +297,8 @@ def _last_turn(thread: Thread | None) -> Turn | None:
     return thread.turns[-1] if thread and thread.turns else None
 
 
-def _commands(remains: Remains) -> tuple[Command, ...]:
+def commands_of(remains: Remains) -> tuple[Command, ...]:
+    """What the agent ran, as Codex's own record has it."""
     return tuple(item for item in _items(remains) if isinstance(item, Command))
 
 
@@ -284,7 +311,8 @@ def _items(remains: Remains) -> tuple[Item, ...]:
 def _evidence(request: RunRequest, seen: Sandbox | None, files: tuple[str, ...] | None) -> FilesEvidence:
     if files is not None:
         return "stat"
-    held = seen is Sandbox.READ_ONLY and request.sandbox == Sandbox.READ_ONLY.flag
+    is_asked = request.approval != "never"  # what a person accepted may have changed anything
+    held = seen is Sandbox.READ_ONLY and request.sandbox == Sandbox.READ_ONLY.flag and not is_asked
     return "sandbox" if held else "unknown"
 
 

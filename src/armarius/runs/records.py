@@ -5,21 +5,44 @@ Invariant: each function is one transaction or is called inside one; the ledger'
 refuse a second living attempt of a run and a second run of a paid unit.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from armarius.budget import Spent
+from armarius.clock import Clock
 from armarius.codex.guard import Identity
 from armarius.codex.process import Exit
-from armarius.dispatch.request import RunRequest, RunResult
 from armarius.errors import DataError
+from armarius.runs.request import RunRequest, RunResult
 from armarius.store.database import Database
 from armarius.store.ledger import append_event
 from armarius.store.queries import load
 from armarius.thread import ResponseUsage, StreamSpot
 
-__all__ = ["AttemptRow", "RunRow", "close_run", "find_run", "latest_runs", "open_attempt", "open_run"]
+__all__ = [
+    "POT",
+    "AttemptRow",
+    "RunRow",
+    "ask_instead",
+    "close_attempt",
+    "close_run",
+    "find_run",
+    "latest_runs",
+    "open_attempt",
+    "open_run",
+    "record_usage",
+    "spent_in_pot",
+    "spent_since",
+]
+
+_WEEK_US = 7 * 86_400_000_000
+"""A run that ended today was claimed at most so long ago."""
+
+POT = "run_joined"
+"""The event by which a run joins a pot; its subject is the pot."""
 
 QUERIES = load(Path(__file__).with_name("queries.sql"))
 
@@ -63,6 +86,7 @@ class AttemptRow(msgspec.Struct, frozen=True):
     boot_id: str
     owner_pid: int
     owner_start: int
+    claimed_at_us: int = 0
     ended_at_us: int | None = None
     outcome: str | None = None
 
@@ -97,6 +121,8 @@ def open_run(
         paid_key=request.paid_key,
         now_us=now_us,
     )
+    if request.pot is not None:
+        append_event(ledger, at_us=now_us, subject=request.pot.name, kind=POT, body={"run": run_id})
     return open_attempt(ledger, run_id=run_id, number=1, me=me, now_us=now_us)
 
 
@@ -124,24 +150,15 @@ def close_run(
     end: Exit,
     responses: tuple[ResponseUsage, ...],
     now_us: int,
-) -> None:
-    """Write what came of a run, once: its attempt, its usage, its result and the event."""
-    if not ledger.execute(QUERIES.end_attempt, run_id=result.id, number=number, outcome=result.state, now_us=now_us):
-        return
-    for response in responses:
-        ledger.execute(
-            QUERIES.record_usage,
-            run_id=result.id,
-            response_id=response.response_id,
-            turn_id=response.turn_id,
-            input=response.usage.input,
-            cached_input=response.usage.cached_input,
-            cache_write=response.usage.cache_write,
-            output=response.usage.output,
-            reasoning=response.usage.reasoning,
-            source="stream" if isinstance(response.spot, StreamSpot) else "rollout",
-        )
+) -> bool:
+    """Write what came of a run, once: its attempt, its usage, its result and the event; whether it was open."""
+    if not close_attempt(ledger, number=number, result=result, responses=responses, now_us=now_us):
+        return False
     problem = result.problem
+    if result.state == "crashed" and ledger.execute(QUERIES.requeue_run, id=result.id):
+        why = problem.message if problem else ""
+        append_event(ledger, at_us=now_us, subject=result.id, kind="run_queued", body={"attempt": number, "why": why})
+        return True
     ledger.execute(
         QUERIES.end_run,
         id=result.id,
@@ -155,6 +172,69 @@ def close_run(
     )
     body: dict[str, Any] = {"state": result.state, "attempt": number}
     append_event(ledger, at_us=now_us, subject=result.id, kind="run_ended", body=body)
+    return True
+
+
+def close_attempt(
+    ledger: Database, *, number: int, result: RunResult, responses: Iterable[ResponseUsage], now_us: int
+) -> bool:
+    """Write what came of an attempt, and leave its run open; False when that was written before."""
+    if not ledger.execute(QUERIES.end_attempt, run_id=result.id, number=number, outcome=result.state, now_us=now_us):
+        return False
+    record_usage(ledger, result.id, responses)
+    problem = result.problem
+    if problem is not None and problem.code == "rate-limited":
+        limited = {"attempt": number, "retry_at_us": problem.retry_at_us}
+        append_event(ledger, at_us=now_us, subject=result.id, kind="run_rate_limited", body=limited)
+    return True
+
+
+def ask_instead(ledger: Database, *, run_id: str, request: RunRequest) -> None:
+    """From its next attempt on, a run asks for something a little different."""
+    stored = msgspec.structs.replace(request, environ={})
+    ledger.execute(QUERIES.change_request, id=run_id, request=msgspec.json.encode(stored).decode())
+
+
+def record_usage(ledger: Database, run_id: str, responses: Iterable[ResponseUsage]) -> None:
+    """Note what responses cost; one that was noted before is not counted again."""
+    for response in responses:
+        ledger.execute(
+            QUERIES.record_usage,
+            run_id=run_id,
+            response_id=response.response_id,
+            turn_id=response.turn_id,
+            input=response.usage.input,
+            cached_input=response.usage.cached_input,
+            cache_write=response.usage.cache_write,
+            output=response.usage.output,
+            reasoning=response.usage.reasoning,
+            source="stream" if isinstance(response.spot, StreamSpot) else "rollout",
+        )
+
+
+class _Sum(msgspec.Struct, frozen=True):
+    tokens: int
+    requests: int
+    turns: int
+    agents: int
+    wall_us: int
+
+    @property
+    def spent(self) -> Spent:
+        return Spent(self.tokens, self.requests, self.turns, self.wall_us / 60_000_000, self.agents)
+
+
+def spent_in_pot(ledger: Database, name: str, clock: Clock) -> Spent:
+    """What all runs of a pot have used up, those that live included."""
+    [row] = ledger.fetch(QUERIES.spent_in_pot, _Sum, pot=name, kind=POT, now_us=clock.now_us())
+    return row.spent
+
+
+def spent_since(ledger: Database, since_us: int, clock: Clock) -> Spent:
+    """What all runs have used up that live or ended since; of a run that began before, everything counts but time."""
+    values = {"since_us": since_us, "oldest_us": since_us - _WEEK_US, "now_us": clock.now_us()}
+    [row] = ledger.fetch(QUERIES.spent_since, _Sum, **values)
+    return row.spent
 
 
 def find_run(ledger: Database, name: str) -> RunRow:
