@@ -1,38 +1,5 @@
 """A world with a scripted model, and the hooks of its Codex."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from support.worlds import binary, each_world, server, wheel_binary, world
 
-import pytest
-
-from armarius.codex.binary import Binary, find
-from armarius.testing.model_server import ModelServer
-from support.run_world import World
-
-
-@pytest.fixture(scope="session")
-def binary(codex: Path, tmp_path_factory: pytest.TempPathFactory) -> Binary:
-    """Each build in turn."""
-    return find(setting=str(codex), search_path="", cache=tmp_path_factory.mktemp("probe") / "probes.json")
-
-
-@pytest.fixture(scope="session")
-def wheel_binary(codex_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Binary:
-    return find(setting=str(codex_wheel), search_path="", cache=tmp_path_factory.mktemp("probe") / "probes.json")
-
-
-@pytest.fixture
-def server() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
-def world(tmp_path: Path, wheel_binary: Binary, server: ModelServer) -> World:
-    return World(tmp_path, wheel_binary, server).build()
-
-
-@pytest.fixture
-def each_world(tmp_path: Path, binary: Binary, server: ModelServer) -> World:
-    """A world with each build in turn."""
-    return World(tmp_path, binary, server).build()
+__all__ = ["binary", "each_world", "server", "wheel_binary", "world"]

@@ -164,6 +164,16 @@ def test_what_a_person_edits_meanwhile_stays_and_keeps_its_trust(each_world: Wor
     assert (each_world.folder / "theirs").exists()
 
 
+def test_lines_of_a_config_end_as_they_did_though_it_was_edited_meanwhile(each_world: World) -> None:
+    config = each_world.codex_home / "config.toml"
+    before = config.read_bytes().replace(b"\n", b"\r\n")
+    config.write_bytes(before)
+    install(each_world)
+    config.write_bytes(b"# edited\n" + config.read_bytes())
+    hooks_of(each_world).uninstall()
+    assert config.read_bytes() == b"# edited\r\n" + before
+
+
 def test_a_linked_config_stays_a_link(each_world: World) -> None:
     config = each_world.codex_home / "config.toml"
     shared = config.rename(each_world.folder / "shared.toml")

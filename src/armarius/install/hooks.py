@@ -18,9 +18,9 @@ import msgspec
 from armarius.clock import Clock
 from armarius.codex import hook_program
 from armarius.codex.app_server import Server, environ_for
-from armarius.codex.hooks import EVENTS, command_of, group_of, is_command_of
+from armarius.codex.hooks import EVENTS, command_of, groups_of, is_command_of, is_plans_command
 from armarius.codex.hooks_file import Place, places_of, with_groups, without
-from armarius.codex.trust import give_trust, key_of, list_hooks, moved_trust, trusted, without_trust
+from armarius.codex.trust import give_trust, key_of, list_hooks, moved_trust, trusted, with_endings, without_trust
 from armarius.errors import ArmariusError, HostError, Refused
 from armarius.files import private_folder, write_atomic
 from armarius.install.record import Installed, Kept, Records, Theirs, digest
@@ -69,8 +69,8 @@ class Hooks:
         self._ambient = ambient
         self._clock = clock
 
-    def install(self, codex: str, *, dry_run: bool = False) -> HooksReport:
-        """Put our hooks in, trusted; nothing is done when they already are.
+    def install(self, codex: str, *, plans: bool = False, dry_run: bool = False) -> HooksReport:
+        """Put our hooks in, trusted; nothing is done when they already are. `plans`: check those after a turn.
 
         Refused for a `hooks.json` that cannot be edited without guessing; HostError when this Codex
         does not run hooks, with everything as it was before.
@@ -79,8 +79,8 @@ class Hooks:
             hooks, config = self._theirs()
             clean = self._undone(hooks, config)
             text = (clean.hooks or b"").decode()
-            merged = with_groups(text, dict.fromkeys(EVENTS, group_of(self._command)), str(hooks.path))
-            hashes = self._hashes(codex, merged)
+            merged = with_groups(text, groups_of(self._command, plans=plans), str(hooks.path))
+            hashes = self._hashes(codex, merged, len(EVENTS) + plans)
             record = self._records.get(self._codex_home)
             done = record is not None and record.complete and hooks.text == merged and self._program_is_current()
             changed = not (done and hashes.items() <= trusted(config.text, str(config.path)).items())
@@ -190,7 +190,8 @@ class Hooks:
         before = self._records.copy_of(self._codex_home, _CONFIG, kept)
         if not moves and config.data is not None and digest(config.data) == kept.after:
             return before
-        text = without_trust(config.text, keys, (before or b"").decode(), where)
+        was = (before or b"").decode()
+        text = with_endings(without_trust(config.text, keys, was, where), was)
         if record and before is None and not text.strip():
             return None
         return moved_trust(text, moves).encode()
@@ -202,7 +203,7 @@ class Hooks:
         return command_of(self._program)
 
     def _is_ours(self, command: str) -> bool:
-        return is_command_of(command, self._program)
+        return is_command_of(command, self._program) or is_plans_command(command)
 
     def _our_places(self, hooks: Theirs) -> tuple[Place, ...]:
         return places_of(hooks.text, self._is_ours, str(hooks.path))
@@ -216,7 +217,7 @@ class Hooks:
             )
         return Theirs.read(self._codex_home / _HOOKS), Theirs.read(self._codex_home / _CONFIG)
 
-    def _hashes(self, codex: str, merged: str) -> dict[str, str]:
+    def _hashes(self, codex: str, merged: str, needed: int) -> dict[str, str]:
         """What trust is given to, by key; asked of Codex about a home that holds nothing else."""
         with tempfile.TemporaryDirectory(dir=private_folder(self._folder), prefix="scratch-") as name:
             scratch = Path(name).resolve()
@@ -234,10 +235,10 @@ class Hooks:
             )
         place = str(scratch / _HOOKS)
         hashes = {f"{self._codex_home / _HOOKS}{key.removeprefix(place)}": value for key, value in ours.items()}
-        if len(hashes) < len(EVENTS):
+        if len(hashes) < needed:
             raise HostError(
                 "hooks-unknown",
-                f"{codex} knows {len(hashes)} of the {len(EVENTS)} hooks that are needed",
+                f"{codex} knows {len(hashes)} of the {needed} hooks that are needed",
                 "update Codex",
             )
         return hashes

@@ -1,0 +1,158 @@
+"""Whether the recorder, its profile, its journal and Codex's login fit together.
+
+Owns the checks, and asking a running recorder. Does not own any of the parts.
+Invariant: nothing is changed, and nobody is asked but the recorder on loopback.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from armarius.codex.home import read_login
+from armarius.errors import ArmariusError
+from armarius.install.profile import PROFILE, Profile
+from armarius.lanes.billing import billing_of
+from armarius.recorder.access import TOKEN_HEADER
+from armarius.recorder.flow import ProxyState
+from armarius.recorder.server import ask_state
+from armarius.settings import Settings
+
+__all__ = ["ProxyDiagnosis", "ProxyFinding", "ProxyStatus", "examine", "status_of"]
+
+
+class ProxyStatus(msgspec.Struct, frozen=True):
+    """What `armarius proxy status` answers (`armarius.proxy_status.v1`). `state` None: nothing answers."""
+
+    profile: str
+    base_url: str | None
+    state: ProxyState | None
+    schema: str = "armarius.proxy_status.v1"
+
+
+class ProxyFinding(msgspec.Struct, frozen=True):
+    """One check, and the way out when it is not `ok`."""
+
+    check: str
+    verdict: Literal["ok", "warn", "fail"]
+    found: str
+    hint: str = ""
+
+
+class ProxyDiagnosis(msgspec.Struct, frozen=True):
+    """What `armarius proxy doctor` answers (`armarius.proxy_doctor.v1`)."""
+
+    findings: tuple[ProxyFinding, ...]
+    failed: bool
+    schema: str = "armarius.proxy_doctor.v1"
+
+
+def status_of(settings: Settings) -> ProxyStatus:
+    """What is installed in the CODEX_HOME of `settings`, and what runs there."""
+    path = settings.codex_home / f"{PROFILE}.config.toml"
+    provider = _provider(path)
+    base = provider.base_url
+    state = ask_state(base, provider.http_headers.get(TOKEN_HEADER, "")) if base else None
+    return ProxyStatus(str(path), base, state)
+
+
+def examine(settings: Settings) -> ProxyDiagnosis:
+    """Every check, in the order in which somebody would mend things."""
+    status = status_of(settings)
+    findings = (
+        _profile(settings, status),
+        _billing(settings, status),
+        _login(settings),
+        _running(status),
+        _journal(settings, status),
+        _legacy(settings),
+    )
+    return ProxyDiagnosis(findings, any(finding.verdict == "fail" for finding in findings))
+
+
+class _Provider(msgspec.Struct):
+    base_url: str | None = None
+    http_headers: dict[str, str] = {}
+
+
+class _ProfileFile(msgspec.Struct):
+    model_providers: dict[str, _Provider] = {}
+
+
+def _provider(path: Path) -> _Provider:
+    """The provider of the profile; an empty one where there is no such file, or somebody else's."""
+    try:
+        said = msgspec.convert(tomllib.loads(path.read_text()), _ProfileFile)
+    except (OSError, ValueError, RecursionError):  # also what is no TOML, and what has other types
+        return _Provider()
+    return said.model_providers.get(PROFILE, _Provider())
+
+
+def _profile(settings: Settings, status: ProxyStatus) -> ProxyFinding:
+    if status.base_url is None:
+        return ProxyFinding("profile", "fail", f"no profile at {status.profile}", "run `armarius proxy install`")
+    mode = Path(status.profile).stat().st_mode & 0o077
+    if mode:
+        return ProxyFinding("profile", "warn", "others can read its token", f"chmod 600 {status.profile}")
+    token = settings.recorder / "token"
+    if not token.exists() or token.read_text().strip() not in Path(status.profile).read_text():
+        return ProxyFinding("profile", "fail", "its token is not the recorder's", "run `armarius proxy install`")
+    return ProxyFinding("profile", "ok", f"{status.profile} leads to {status.base_url}")
+
+
+def _billing(settings: Settings, status: ProxyStatus) -> ProxyFinding:
+    if status.base_url is None:
+        return ProxyFinding("billing", "warn", "no profile to look at", "run `armarius proxy install`")
+    try:
+        billing = billing_of(settings, settings.codex_home, profile=PROFILE)
+    except ArmariusError as error:
+        return ProxyFinding("billing", "fail", error.message, error.hint)
+    for objection in billing.objections:
+        return ProxyFinding("billing", "fail", objection.message, objection.hint)
+    return ProxyFinding("billing", "ok", f"pays: {billing.plan}, through {billing.base_url}")
+
+
+def _login(settings: Settings) -> ProxyFinding:
+    try:
+        login = read_login(settings.codex_home, store="file")
+    except ArmariusError as error:
+        return ProxyFinding("login", "fail", error.message, error.hint)
+    if login.mode == "none":
+        return ProxyFinding("login", "warn", "Codex has no login of its own here", "run `codex login`")
+    return ProxyFinding("login", "ok", f"{login.mode}; it passes through and is stored nowhere")
+
+
+def _running(status: ProxyStatus) -> ProxyFinding:
+    if status.state is None:
+        where = status.base_url or "its address"
+        return ProxyFinding("recorder", "fail", f"nothing answers at {where}", "run `armarius proxy serve`")
+    return ProxyFinding("recorder", "ok", f"process {status.state.pid}, {status.state.requests} requests")
+
+
+def _journal(settings: Settings, status: ProxyStatus) -> ProxyFinding:
+    state = status.state
+    if state is not None and state.unrecorded:
+        found = f"{state.unrecorded} exchanges are not recorded: {state.trouble}"
+        return ProxyFinding("journal", "fail", found, "free space, or set ARMARIUS_HOME to another disk")
+    folder = settings.recorder / "journal"
+    above = next(place for place in (folder, *folder.parents) if place.exists())
+    if not os.access(above, os.W_OK):
+        return ProxyFinding("journal", "fail", f"{above} cannot be written to", "change its owner or mode")
+    if state is not None and state.journal is None:
+        return ProxyFinding("journal", "warn", "it records nothing (--record off)", "start it with --record on")
+    return ProxyFinding("journal", "ok", str(folder))
+
+
+def _legacy(settings: Settings) -> ProxyFinding:
+    try:
+        legacy = Profile(settings.codex_home, settings.recorder).legacy()
+    except ArmariusError as error:
+        return ProxyFinding("leftovers", "warn", error.message, error.hint)
+    if legacy:
+        return ProxyFinding(
+            *("leftovers", "warn", f"of SkillClaw in {', '.join(legacy)}"),
+            "run `armarius proxy install --remove-skillclaw`",
+        )
+    return ProxyFinding("leftovers", "ok", "none")
