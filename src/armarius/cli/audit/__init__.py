@@ -1,0 +1,17 @@
+"""`armarius audit`: the record of what agents did; one file a command."""
+
+import click
+
+from armarius.cli.group import LazyGroup
+
+COMMANDS = {
+    "ingest": "Take in what `codex exec --json` printed.",
+    "report": "Say what happened in a run that was taken in.",
+    "export": "Write runs that were taken in as JSON lines.",
+    "prune": "Throw away the bytes of old streams, and keep what they were.",
+}
+
+
+@click.group(cls=LazyGroup, package="armarius.cli.audit", commands=COMMANDS)
+def command() -> None:
+    """The record of what agents did, which can be checked."""
