@@ -1,0 +1,39 @@
+"""`armarius proxy status`."""
+
+import click
+
+from armarius import settings as configuration
+from armarius.cli.output import print_json, say
+from armarius.clock import rfc3339
+from armarius.install.proxy_doctor import ProxyStatus, status_of
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(*, as_json: bool) -> int:
+    """Say whether the recorder of this CODEX_HOME's profile runs, and what it has done."""
+    status = status_of(configuration.load())
+    if as_json:
+        print_json(status)
+    else:
+        say(_told(status))
+    return 0
+
+
+def _told(status: ProxyStatus) -> str:
+    if status.base_url is None:
+        return "Not installed; run `armarius proxy install`."
+    state = status.state
+    if state is None:
+        return f"Nothing answers at {status.base_url}; run `armarius proxy serve`."
+    lines = [
+        f"{state.listen} since {rfc3339(state.since_us)}, process {state.pid}, forwarding to {state.upstream}",
+        f"{state.requests} requests, {state.active} on their way; {state.refused} refused",
+    ]
+    if state.journal is None:
+        lines.append("recording nothing")
+    else:
+        lines.append(f"{state.recorded} recorded, {state.journal.bytes:,} bytes below {state.journal.folder}")
+    if state.unrecorded:
+        lines.append(f"NOT RECORDED: {state.unrecorded} exchanges; {state.trouble}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The Responses proxy: it stands between Codex and its model provider, and keeps what was said."""

@@ -1,0 +1,264 @@
+"""What the model said, out of the events in which it said it.
+
+Owns the end of a response, its usage, and its output: from the last event, or rebuilt from the events before
+it where that one leaves it out, or where it never came. Does not own bytes (sse.py).
+Invariant: deltas are not decoded unless they are needed, and never kept without bound.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from armarius.recorder.sse import payload_of
+
+__all__ = ["Answer", "End"]
+
+End = Literal["completed", "incomplete", "failed", "cancelled", "upstream_cut", "client_gone"]
+
+_ENDS: dict[str, End] = {
+    "response.completed": "completed",
+    "response.done": "completed",
+    "response.incomplete": "incomplete",
+    "response.failed": "failed",
+    "response.cancelled": "cancelled",
+    "error": "failed",
+}
+_MOST_KEPT = 1 << 20
+_DELTAS = tuple(
+    head % b"response.%b.delta" % kind if head.count(b"%b") == 1 else head % ((b"response.%b.delta" % kind,) * 2)
+    for kind in (
+        *(b"output_text", b"reasoning_summary_text", b"reasoning_text"),
+        *(b"function_call_arguments", b"custom_tool_call_input"),
+    )
+    for head in (b'event: %b\ndata: {"type":"%b"', b'data: {"type":"%b"')
+)
+"""How the events begin that most of a stream consists of, and that are not decoded unless they are needed."""
+
+
+class _Response(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    status: Any = None
+    usage: Any = None
+    output: Any = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+    incomplete_details: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Whole(_Response):
+    """A response, or the event that brings one."""
+
+    type: Any = None
+    response: _Response | None = None
+
+
+class _Event(msgspec.Struct):
+    type: Any = None
+    response: _Response | None = None
+    output_index: Any = None
+    item: msgspec.Raw = msgspec.Raw(b"null")
+    content_index: Any = None
+    delta: Any = None
+    text: Any = None
+    arguments: Any = None
+    input: Any = None
+
+
+class _Type(msgspec.Struct):
+    type: Any = None
+
+
+class _Outputs(msgspec.Struct):
+    output: tuple[msgspec.Raw, ...] | None = None
+
+
+class _Finished(msgspec.Struct):
+    response: _Outputs | None = None
+
+
+_type = msgspec.json.Decoder(_Type)
+_whole = msgspec.json.Decoder(_Whole)
+_event = msgspec.json.Decoder(_Event)
+_outputs = msgspec.json.Decoder(_Outputs)
+_finished = msgspec.json.Decoder(_Finished)
+_BROKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
+class _Part(msgspec.Struct):
+    """An item that is on its way. `done` is the whole of it, `opened` its beginning."""
+
+    done: msgspec.Raw | None = None
+    opened: dict[str, Any] | None = None
+    pieces: dict[tuple[str, Any], list[str]] = {}
+
+
+class Answer:
+    """One response, event by event."""
+
+    __slots__ = ("_kept", "_parts", "_size", "end", "error", "id", "model", "output", "usage")
+
+    def __init__(self) -> None:
+        self._kept = list[bytes]()
+        self._size = 0
+        self._parts = dict[int, _Part]()
+        self.id: str | None = None
+        self.model: str | None = None
+        self.end: End | None = None
+        self.usage: Any = None
+        self.error: msgspec.Raw | None = None
+        self.output: tuple[msgspec.Raw, ...] = ()
+
+    def take(self, events: list[bytes]) -> bytes | None:
+        """Take in events; the one that is the last of all, once it is there."""
+        self._kept += events
+        for event in events:
+            if not event.startswith(_DELTAS):
+                payload = payload_of(event)
+                if payload is not None and self._look(payload):
+                    return event
+        self._size += sum(map(len, events))
+        if self._size > _MOST_KEPT:
+            self._fold()
+        return None
+
+    def _look(self, payload: bytes) -> bool:
+        """Whether an event is the last."""
+        try:
+            kind = _type.decode(payload).type
+        except _BROKEN:
+            return False  # `[DONE]`, or nothing of this protocol; it is forwarded all the same
+        end = _ENDS.get(kind) if isinstance(kind, str) else None
+        if end is not None:
+            self._finish(payload, end)
+        elif kind == "response.created":
+            self._take_in(payload)
+        return end is not None
+
+    def take_whole(self, body: bytes) -> None:
+        """Take in an answer that did not come as a stream."""
+        try:
+            response = _whole.decode(body)
+            output = _outputs.decode(body).output
+        except _BROKEN:
+            return
+        self._note(response)
+        self.output = output or ()
+        status = response.status if isinstance(response.status, str) else None
+        self.end = _ENDS.get(f"response.{status}", "completed")
+
+    def broken_off(self) -> None:
+        """There is no last event: what came is all there is."""
+        self.output = self._rebuilt()
+
+    def _take_in(self, payload: bytes) -> _Whole | None:
+        try:
+            event = _whole.decode(payload)
+        except _BROKEN:
+            return None
+        self._note(event.response or event)
+        return event
+
+    def _note(self, response: _Response) -> None:
+        if isinstance(response.id, str):
+            self.id = response.id
+        if isinstance(response.model, str):
+            self.model = response.model
+        if response.usage is not None:
+            self.usage = response.usage
+        for said in (response.error, response.incomplete_details):
+            if said != _NULL:
+                self.error = said.copy()
+
+    def _finish(self, payload: bytes, end: End) -> None:
+        self.end = end
+        event = self._take_in(payload)
+        if event is not None and event.type == "error" and self.error is None:
+            self.error = msgspec.Raw(payload)
+        try:
+            said = _finished.decode(payload).response
+        except _BROKEN:
+            said = None
+        self.output = (said.output if said else None) or self._rebuilt()
+        self._kept.clear()
+        self._parts.clear()
+
+    # ---------------------------------------------------------------- rebuilding
+
+    def _rebuilt(self) -> tuple[msgspec.Raw, ...]:
+        self._fold()
+        items = (_item(self._parts[index]) for index in sorted(self._parts))
+        return tuple(item for item in items if item is not None)
+
+    def _fold(self) -> None:
+        """Put the kept events into the items that they belong to; a finished item needs its pieces no more."""
+        for block in self._kept:
+            try:
+                event = _event.decode(payload_of(block) or b"")
+            except _BROKEN:
+                continue
+            self._put(event)
+        self._kept.clear()
+        self._size = 0
+
+    def _put(self, event: _Event) -> None:
+        kind = event.type
+        if not isinstance(kind, str):
+            return
+        index = event.output_index
+        if not isinstance(index, int):
+            index = len(self._parts) if event.item != _NULL else 0
+        if kind == "response.output_item.done":
+            self._parts[index] = _Part(done=event.item.copy())
+            return
+        part = self._parts.setdefault(index, _Part())
+        if part.done is not None:
+            return
+        if kind == "response.output_item.added":
+            part.opened = _object(event.item)
+            return
+        name, _, how = kind.removeprefix("response.").rpartition(".")
+        if how == "delta" and isinstance(event.delta, str):
+            part.pieces.setdefault((name, event.content_index), []).append(event.delta)
+        elif how == "done":
+            said = next((text for text in (event.text, event.arguments, event.input) if isinstance(text, str)), None)
+            if said is not None:
+                part.pieces[name, event.content_index] = [said]
+
+
+_NULL = msgspec.Raw(b"null")
+
+
+def _object(raw: msgspec.Raw) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except _BROKEN:
+        return None
+
+
+def _item(part: _Part) -> msgspec.Raw | None:
+    """An item as far as it came; one that was broken off says so."""
+    if part.done is not None:
+        return part.done
+    opened = dict(part.opened or {})
+    texts = {name: "".join("".join(text) for key, text in part.pieces.items() if key[0] == name) for name in _FIELDS}
+    said = {name: text for name, text in texts.items() if text}
+    if not said and not opened:
+        return None
+    if opened.get("type", "message") == "message":
+        text = said.get("output_text", "")
+        opened |= {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+    elif summary := said.get("reasoning_summary_text"):
+        opened["summary"] = [{"type": "summary_text", "text": summary}]
+    for name, text in said.items():
+        if name in _PLAIN_FIELDS:
+            opened[_FIELDS[name]] = text
+    return msgspec.Raw(msgspec.json.encode(opened | {"status": "incomplete"}))
+
+
+_PLAIN_FIELDS = {"function_call_arguments", "custom_tool_call_input"}
+_FIELDS = {
+    "output_text": "content",
+    "reasoning_summary_text": "summary",
+    "function_call_arguments": "arguments",
+    "custom_tool_call_input": "input",
+}

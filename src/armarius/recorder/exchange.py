@@ -1,0 +1,358 @@
+"""One exchange: what Codex asked, what the model answered, how it ended.
+
+Owns the record of an exchange and making it while the bytes go by. Does not own sockets (server.py), the file
+(journal.py) or what is a user's turn (turns.py).
+Invariant: making the record never changes nor fails the request: what cannot be read is said in `unread`. No
+secret is in a record: it is redacted before it leaves this module.
+"""
+
+import zlib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import msgspec
+import zstandard
+
+from armarius.clock import Clock
+from armarius.errors import DataError
+from armarius.identity import new_id
+from armarius.recorder.answer import Answer, End
+from armarius.recorder.history import Asked, Items, Known, News, id_of, news_in, read_body
+from armarius.recorder.identity import Identity, identify
+from armarius.recorder.sse import EventStream
+from armarius.redact import may_hold_secret, redact
+
+__all__ = ["Exchange", "Histories", "Recording", "line_of"]
+
+LARGEST_KEPT = 64 << 20
+_LARGEST_ERROR = 16 << 10
+
+
+class Exchange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of the journal (`armarius.exchange.v1`). Times are microseconds; `at_us` is when it was asked.
+
+    `input` are the items that are new since exchange `base`, of whose items the first `base_count` count, and
+    after which the model's own items `echoed` stand. `unread` says why something is missing.
+    """
+
+    id: str
+    at_us: int
+    identity: Identity
+    path: str
+    status: int | None
+    end: End
+    model: Any = None
+    effort: Any = None
+    response: str | None = None
+    base: str | None = None
+    base_count: int = 0
+    echoed: tuple[str, ...] = ()
+    instructions: Any = None
+    input: Items = []
+    output: tuple[msgspec.Raw, ...] = ()
+    usage: Any = None
+    error: Any = None
+    injected: tuple[str, ...] = ()
+    request_bytes: int = 0
+    first_byte_us: int | None = None
+    duration_us: int = 0
+    unread: str | None = None
+    schema: str = "armarius.exchange.v1"
+
+
+class Histories:
+    """What of each thread is in the journal; the threads that were heard of last."""
+
+    def __init__(self, most: int = 4096) -> None:
+        self._most = most
+        self._known = OrderedDict[str, Known]()
+
+    def get(self, thread: str | None) -> Known | None:
+        return None if thread is None else self._known.get(thread)
+
+    def put(self, thread: str, known: Known) -> None:
+        self._known[thread] = known
+        self._known.move_to_end(thread)
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)
+
+
+class _Inflate(Protocol):
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+class Recording:
+    """The record of an exchange that is going on."""
+
+    __slots__ = (
+        *("_answer", "_asked", "_begun", "_body", "_clock", "_encoding", "_first", "_inflate", "_is_stream", "_news"),
+        *("_size", "_status", "_stream", "_unread", "at_us", "id", "identity", "injected", "path", "request_bytes"),
+    )
+
+    def __init__(self, path: str, headers: Mapping[str, str], body: bytes, histories: Histories, clock: Clock) -> None:
+        self.id = new_id("exch", clock)
+        self.path = path
+        self.at_us = clock.now_us()
+        self.request_bytes = len(body)
+        self.injected: tuple[str, ...] = ()
+        self._clock = clock
+        self._begun = clock.monotonic_us()
+        self._first: int | None = None
+        self._status: int | None = None
+        self._answer = Answer()
+        self._stream: EventStream | None = None
+        self._body = list[bytes]()
+        self._size = 0
+        self._inflate: _Inflate | None = None
+        self._encoding = b""
+        self._is_stream = False
+        self._unread: str | None = None
+        self._asked = Asked()
+        self._news: News | None = None
+        self.identity = identify(headers)
+        try:
+            self._read(headers, body, histories)
+        except DataError as error:
+            self._unread = error.message
+
+    def _read(self, headers: Mapping[str, str], body: bytes, histories: Histories) -> None:
+        plain = unpacked(body, headers.get("content-encoding", ""))
+        asked = self._asked = read_body(plain)
+        said = _field(asked.client_metadata, "x-codex-turn-metadata")
+        self.identity = identify(headers, cache_key=asked.prompt_cache_key, metadata=said)
+        self._news = news_in(asked.input, histories.get(self.identity.thread))
+
+    # ---------------------------------------------------------------- the answer
+
+    def begin(self, status: int, headers: Mapping[bytes, bytes]) -> None:
+        """The head of the answer came; names are in lower case."""
+        self._status = status
+        if status == 200 and headers.get(b"content-type", b"").lower().startswith(b"text/event-stream"):  # noqa: PLR2004
+            self._stream = EventStream()
+        encoding = headers.get(b"content-encoding", b"identity").lower()
+        if encoding != b"identity":
+            try:
+                self._inflate = _inflater(encoding.decode("latin-1"))
+            except DataError as error:
+                self._give_up(error.message)
+
+    def feed(self, data: bytes) -> int | None:
+        """A piece of the answer came; where in it the last event begins, once that is there."""
+        if self._first is None:
+            self._first = self._clock.monotonic_us() - self._begun
+        if self._stream is None and self._size > LARGEST_KEPT:
+            return None
+        plain = data if self._inflate is None else self._inflated(data)
+        self._size += len(plain)
+        if self._stream is None:
+            if self._size <= (LARGEST_KEPT if self._status == 200 else _LARGEST_ERROR):  # noqa: PLR2004
+                self._body.append(plain)
+            return None
+        if self._size > LARGEST_KEPT:
+            self._give_up(f"the answer has more than {LARGEST_KEPT:,} bytes")
+            return None
+        try:
+            events = self._stream.feed(plain)
+        except DataError as error:
+            self._give_up(error.message)
+            return None
+        last = self._answer.take(events)
+        if last is None:
+            return None
+        return 0 if self._inflate is not None else max(data.rfind(last), 0)
+
+    def _inflated(self, data: bytes) -> bytes:
+        assert self._inflate is not None
+        try:
+            return self._inflate.decompress(data)
+        except (zlib.error, zstandard.ZstdError, EOFError) as error:
+            self._give_up(f"the answer cannot be unpacked: {error}")
+            return b""
+
+    def _give_up(self, reason: str) -> None:
+        self._unread = reason
+        self._stream = None
+        self._inflate = None
+        self._body.clear()
+        self._size = LARGEST_KEPT + 1
+
+    @property
+    def is_stream(self) -> bool:
+        return self._stream is not None
+
+    # ---------------------------------------------------------------- the record
+
+    def finish(self, broken: End | None = None) -> Exchange:
+        """The record. `broken` says how it was broken off, when it did not end by itself."""
+        answer, asked, news = self._answer, self._asked, self._news
+        error: Any = answer.error
+        if answer.end is None:
+            if self._stream is None and broken is None and self._status is not None:
+                body = b"".join(self._body)
+                if self._status == 200:  # noqa: PLR2004
+                    answer.take_whole(body)
+                else:
+                    error = _as_json(body)
+            else:
+                answer.broken_off()
+        end = answer.end or broken
+        if end is None:
+            end = "upstream_cut" if self._stream is not None or self._status is None else _by_status(self._status)
+        return Exchange(
+            id=self.id,
+            at_us=self.at_us,
+            identity=self.identity,
+            path=self.path,
+            status=self._status,
+            end=end,
+            model=answer.model or asked.model,
+            effort=_field(asked.reasoning, "effort"),
+            response=answer.id,
+            base=news.base if news else None,
+            base_count=news.base_count if news else 0,
+            echoed=news.echoed if news else (),
+            instructions=asked.instructions if news and news.base is None else None,
+            input=news.items if news else [],
+            output=answer.output,
+            usage=answer.usage,
+            error=error,
+            injected=self.injected,
+            request_bytes=self.request_bytes,
+            first_byte_us=self._first,
+            duration_us=self._clock.monotonic_us() - self._begun,
+            unread=self._unread,
+        )
+
+    def known(self, exchange: Exchange) -> tuple[str, Known] | None:
+        """What may be built upon, once `exchange` is in the journal: the thread, and what of it is known."""
+        news, thread = self._news, self.identity.thread
+        if news is None or thread is None or self.identity.kind != "turn" or not news.count:
+            return None
+        answered = frozenset(name for item in exchange.output if (name := id_of(item)))
+        return thread, Known(self.id, news.count, news.digest, answered)
+
+
+def _field(value: Any, name: str) -> Any:
+    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+
+
+def _by_status(status: int) -> End:
+    return "completed" if status < 400 else "failed"  # noqa: PLR2004
+
+
+def _as_json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return body.decode(errors="replace") or None
+
+
+# -------------------------------------------------------------------- packed bodies
+
+
+def unpacked(body: bytes, encoding: str) -> bytes:
+    """A body without its `Content-Encoding`; DataError for one that is broken, unknown or without measure."""
+    if encoding.lower() in ("", "identity"):
+        return body
+    inflate = _inflater(encoding)
+    try:
+        return inflate.decompress(body)
+    except (zlib.error, zstandard.ZstdError, EOFError) as error:
+        raise DataError("request-encoding", f"the body is no {encoding}: {error}") from error
+
+
+class _Zlib:
+    def __init__(self, bits: int) -> None:
+        self._inflate = zlib.decompressobj(bits)
+        self._left = LARGEST_KEPT
+
+    def decompress(self, data: bytes, /) -> bytes:
+        plain = self._inflate.decompress(data, self._left)
+        self._left -= len(plain)
+        if self._left <= 0:
+            raise EOFError("it is too large when unpacked")
+        return plain
+
+
+_SLICE = 512  # four bytes of zstd become 128 kB at most: so much is unpacked before anybody looks
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        self._inflate = zstandard.ZstdDecompressor(max_window_size=8 << 20).decompressobj()
+        self._left = LARGEST_KEPT
+
+    def decompress(self, data: bytes, /) -> bytes:
+        plain = list[bytes]()
+        for start in range(0, len(data), _SLICE):
+            plain.append(self._inflate.decompress(data[start : start + _SLICE]))
+            self._left -= len(plain[-1])
+            if self._left <= 0:
+                raise EOFError("it is too large when unpacked")
+        return b"".join(plain)
+
+
+def _inflater(encoding: str) -> _Inflate:
+    match encoding.lower():
+        case "gzip" | "x-gzip":
+            return _Zlib(31)
+        case "deflate":
+            return _Zlib(15)
+        case "zstd":
+            return _Zstd()
+        case _:
+            raise DataError("encoding", f"bodies in {encoding!r} are forwarded but not read")
+
+
+# -------------------------------------------------------------------- secrets
+
+_encoder = msgspec.json.Encoder()
+
+
+def line_of(exchange: Exchange) -> bytes:
+    """The line of the journal for `exchange`, without secrets."""
+    line = _encoder.encode(exchange)
+    if may_hold_secret(line):
+        items = {"input": _clean_items(exchange.input), "output": _clean_items(exchange.output)}
+        bare = msgspec.structs.replace(exchange, input=[], output=())
+        line = _encoder.encode(_clean_text(_encoder.encode(bare)) | items)
+    return line + b"\n"
+
+
+def _clean_items(items: Sequence[msgspec.Raw]) -> list[Any]:
+    """Only items that look suspicious are taken apart."""
+    return [_clean_text(bytes(item)) if may_hold_secret(bytes(item)) else item for item in items]
+
+
+def _clean_text(text: bytes) -> Any:
+    try:
+        return _clean(msgspec.json.decode(text))
+    except RecursionError:
+        return {"unread": "it is nested too deeply"}
+
+
+def _clean(value: Any) -> Any:
+    match value:
+        case str():
+            return redact(value) if len(value) >= _SHORTEST else value
+        case dict():
+            fields = cast("dict[str, Any]", value)
+            return {_clean(name): _clean_field(name, item) for name, item in fields.items()}
+        case list():
+            return [_clean(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
+
+
+_SHORTEST = 8  # no rule finds a secret in less
+_SECRET_NAME = ("key", "secret", "passw", "token", "authorization")
+
+
+def _clean_field(name: str, value: Any) -> Any:
+    """A field whose name says that it holds a secret holds one, though its value alone would not tell."""
+    if isinstance(value, str) and any(word in name.lower() for word in _SECRET_NAME):
+        together = redact(f'"{name}": "{value}"')
+        if f'"{name}": "' not in together:
+            return "[redacted:assignment]"
+    return _clean(value)

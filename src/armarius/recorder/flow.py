@@ -1,0 +1,388 @@
+"""One request and its answer, on their way through the recorder.
+
+Owns what goes on to whom, in which order, and what is recorded of it; and what all of them share. Does not own
+a socket (server.py) or HTTP (readers.py, wire.py).
+Invariant: nothing is sent to the provider twice; the last event of a recorded answer leaves after its record is
+on the disk, or after it is known that it cannot be, and that is counted and said. A side that goes takes the
+other one along.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from armarius.clock import Clock
+from armarius.recorder.access import Gate, Refusal, Route, Upstream
+from armarius.recorder.answer import End
+from armarius.recorder.exchange import Exchange, Histories, Recording, line_of
+from armarius.recorder.history import Known
+from armarius.recorder.identity import Identity
+from armarius.recorder.journal import Journal, JournalState
+from armarius.recorder.readers import Limits, Request, ResponseReader
+from armarius.recorder.wire import END, chunk, refusal_answer, request_head, response_head
+
+__all__ = ["Client", "Flow", "Inject", "Provider", "ProxyState", "Shared", "Sink", "Ticket"]
+
+_RECORDED = ("/responses", "/responses/compact")
+_PATIENCE_US = 60_000_000  # between two complaints about the same trouble
+
+Inject = Callable[[bytes, Identity], tuple[bytes, tuple[str, ...]]]
+"""The body to send in place of one, and the skills that were put into it."""
+
+Sink = Callable[[Exchange], None]
+"""Told of every exchange that is safe in the journal."""
+
+
+class Client(Protocol):
+    """The side that asked."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None:
+        """End the connection, after what was written."""
+        ...
+
+    def finished(self, *, keep: bool) -> None:
+        """The answer is over."""
+        ...
+
+
+class Provider(Protocol):
+    """The side that answers; `heard` is when it last said something."""
+
+    reader: ResponseReader
+    heard: float
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def give_back(self, *, keep: bool) -> None:
+        """The exchange is over; close at once unless `keep`."""
+        ...
+
+
+class ProxyState(msgspec.Struct):
+    """What a running recorder says of itself (`armarius.proxy_state.v1`). `journal` None: it does not record."""
+
+    pid: int
+    since_us: int
+    listen: str
+    upstream: str
+    requests: int = 0
+    refused: int = 0
+    active: int = 0
+    connections: int = 0
+    recorded: int = 0
+    unrecorded: int = 0
+    journal: JournalState | None = None
+    trouble: str | None = None
+    schema: str = "armarius.proxy_state.v1"
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """What is to be done when a record is safe."""
+
+    flow: "Flow"
+    exchange: Exchange
+    known: tuple[str, Known] | None
+
+
+class Shared:
+    """What the exchanges of one server share. `seconds` is the time of its timers, `defer` calls a function after
+    everything that was written until now is on its way.
+    """
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        route: Route,
+        limits: Limits,
+        clock: Clock,
+        seconds: Callable[[], float],
+        defer: Callable[..., object],
+        say: Callable[[str], None],
+    ) -> None:
+        self.gate, self.route, self.limits, self.clock, self.seconds = gate, route, limits, clock, seconds
+        self.defer = defer
+        self.state = ProxyState(os.getpid(), clock.now_us(), "", route.shown)
+        self.flows = set[Flow]()
+        self.journal: Journal | None = None
+        self.histories = Histories()
+        self.inject: Inject | None = None
+        self.sinks: tuple[Sink, ...] = ()
+        self.on_quiet: Callable[[], None] | None = None
+        self._say = say
+        self._said = (0, "")
+
+    def settled(self, tickets: list[Ticket], done: bool) -> None:  # noqa: FBT001  # as the journal tells it
+        """The journal has, or has not, what belongs to `tickets`."""
+        for ticket in tickets:
+            ticket.flow.release()
+            if not done:
+                self.state.unrecorded += 1
+                continue
+            self.state.recorded += 1
+            if ticket.known is not None:
+                self.histories.put(*ticket.known)
+            for sink in self.sinks:
+                sink(ticket.exchange)
+        if not done:
+            self.complain("NOT RECORDED", str(self.journal.state.trouble if self.journal else ""))
+
+    def complain(self, kind: str, trouble: str) -> None:
+        """Say what is wrong, but the same kind of trouble not with every request."""
+        trouble = f"{kind}: {trouble}"
+        self.state.trouble = trouble
+        now = self.clock.monotonic_us()
+        if self._said[1] != kind or now - self._said[0] > _PATIENCE_US:
+            self._said = (now, kind)
+            self._say(f"{trouble} ({self.state.unrecorded} so far; everything is forwarded)")
+
+
+class Flow:
+    """One request and its answer, on their way."""
+
+    __slots__ = (
+        *("_chunked", "_client", "_end", "_has_head", "_held", "_is_over", "_shared", "_recording"),
+        *("_request", "_since", "_up"),
+    )
+
+    def __init__(self, shared: Shared, client: Client, request: Request) -> None:
+        self._shared, self._client, self._request = shared, client, request
+        self._since = 0.0
+        self._up: Provider | None = None
+        self._has_head = False
+        self._chunked = True
+        self._held: list[bytes] | None = None
+        """What waits for the record to be safe."""
+        self._end: bool | None = None
+        """Whether the connection is kept, once the answer is complete."""
+        self._is_over = False
+        self._recording: Recording | None = None
+        shared.flows.add(self)
+
+    @property
+    def is_over(self) -> bool:
+        return self._is_over
+
+    def begin(self, upstream: Upstream, target: bytes) -> bytes:
+        """What to send to the provider."""
+        request, body = self._request, self._request.body
+        path = target[len(upstream.path) :].partition(b"?")[0].decode("latin-1")
+        if self._shared.journal is not None and request.method == b"POST" and path in _RECORDED:
+            body = self._open(path, body)
+        size = len(body) if request.has_body else None
+        request.body = b""
+        return request_head(request.method, target, upstream.authority.encode(), request.headers, size) + body
+
+    def sent(self, up: Provider) -> None:
+        """The request is on its way to the provider."""
+        self._up = up
+
+    def fail(self, refusal: Refusal) -> None:
+        """There will be no answer of the provider's."""
+        if self._recording is not None:
+            self._commit("upstream_cut")
+        self._shared.state.refused += 1
+        self._client.write(refusal_answer(refusal))
+        self._request.keep = False
+        self._over(keep=False)
+
+    # ---------------------------------------------------------------- the answer
+
+    def answered(self, reader: ResponseReader) -> None:
+        """Bytes of the provider came, and were parsed; pass on what they brought."""
+        pieces = reader.pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        out = self._head(reader) if reader.has_head and not self._has_head else b""
+        complete = reader.is_complete
+        if self._recording is not None:
+            split = self._take_in(data, complete=complete)
+            if split is not None:
+                self._client.write(out + self._framed(data[:split]))
+                self._held = [self._framed(data[split:])]
+                if not self._commit():
+                    self.release()
+                if complete:
+                    self._complete(keep=reader.keep)
+                elif self._up is not None:
+                    self._up.pause()
+                return
+        if self._held is not None:
+            self._held.append(self._framed(data))
+        elif complete and self._chunked and self._has_head:
+            self._client.write(out + self._framed(data) + END)
+            self._over(keep=reader.keep)
+            return
+        elif out or data:
+            self._client.write(out + self._framed(data))
+        if complete:
+            self._complete(keep=reader.keep)
+
+    def upstream_closed(self) -> None:
+        """The provider closed its connection: for an answer without a length that is its end."""
+        up = self._up
+        if up is not None and up.reader.ends_with_connection:
+            up.reader.is_complete, up.reader.pieces = True, []
+            self.answered(up.reader)
+        else:
+            self.broken("upstream_cut")
+
+    def broken(self, end: End) -> None:
+        """One of the two sides went; the other one learns it as it would have without us between."""
+        if self._is_over:
+            return
+        if self._recording is not None:
+            self._commit(end)
+        if self._held is not None and end != "client_gone":
+            self._end = False  # it was all there but the end of the framing
+            return
+        if end == "client_gone":
+            self._over(keep=False)
+        elif not self._has_head:
+            self.fail(Refusal(502, "upstream", "the provider closed the connection without an answer"))
+        else:
+            self._over(keep=False)
+            self._client.close()
+
+    def _head(self, reader: ResponseReader) -> bytes:
+        self._has_head = True
+        request, length = self._request, reader.length
+        no_body = reader.status in (204, 304) or request.method == b"HEAD"
+        self._chunked = length is None and not no_body and request.version != "1.0"
+        request.keep = request.keep and (self._chunked or length is not None or no_body)
+        if request.method == b"HEAD":
+            reader.is_complete, reader.keep = True, False  # the parser would wait for a body
+        if self._recording is not None:
+            try:
+                self._recording.begin(reader.status, reader.named)
+            except Exception as error:  # noqa: BLE001  # see `_lose`
+                self._lose(error)
+        framing = b"Transfer-Encoding: chunked\r\n" if self._chunked else b""
+        if length is not None:
+            framing = b"Content-Length: %b\r\n" % length
+        return response_head(reader.status, reader.reason, reader.headers, framing, keep=request.keep)
+
+    def _framed(self, data: bytes) -> bytes:
+        return chunk(data) if self._chunked else data
+
+    def _complete(self, *, keep: bool) -> None:
+        """Nothing more will come; what is held goes out first."""
+        if self._held is None:
+            self._over(keep=keep)
+            return
+        if self._chunked:
+            self._held.append(END)
+        self._end = True
+        up, self._up = self._up, None
+        if up is not None:
+            up.give_back(keep=keep)
+
+    def _over(self, *, keep: bool) -> None:
+        """Leave both connections: the provider's for others when `keep`, else closed at once."""
+        self._is_over = True
+        self._held = None
+        self._shared.flows.discard(self)
+        if self._shared.on_quiet is not None and not self._shared.flows:
+            self._shared.on_quiet()
+        if self._up is not None:
+            up, self._up = self._up, None
+            up.give_back(keep=keep)
+        self._client.finished(keep=self._request.keep)
+
+    # ---------------------------------------------------------------- the record
+
+    def _open(self, path: str, body: bytes) -> bytes:
+        """Begin the record; the body to send."""
+        shared, named = self._shared, self._request.named
+        headers = {name: named[raw].decode("latin-1") for name, raw in _OF_IDENTITY if raw in named}
+        try:
+            recording = self._recording = Recording(path, headers, body, shared.histories, shared.clock)
+            if shared.inject is not None and b"content-encoding" not in named:
+                body, recording.injected = shared.inject(body, recording.identity)
+        except Exception as error:  # noqa: BLE001  # see `_lose`
+            self._lose(error)
+        return body
+
+    def _lose(self, error: Exception) -> None:
+        """A fault of ours in making the record: it is counted and said, and the request goes on without one."""
+        self._recording = None
+        self._shared.state.unrecorded += 1
+        self._shared.complain("NOT RECORDED", f"{type(error).__name__}: {error}")
+
+    def _take_in(self, data: bytes, *, complete: bool) -> int | None:
+        """Record a piece of the answer; from where on it waits until the record is safe."""
+        recording = self._recording
+        assert recording is not None
+        try:
+            split = recording.feed(data) if data else None
+        except Exception as error:  # noqa: BLE001  # see `_lose`
+            self._lose(error)
+            return None
+        if split is None and complete:
+            if not recording.is_stream:
+                return 0
+            self._commit("upstream_cut")  # it ended without its last event
+        return split
+
+    def _commit(self, end: End | None = None) -> bool:
+        """Write the record; `release` follows. False: there is none."""
+        recording, self._recording = self._recording, None
+        journal = self._shared.journal
+        assert recording is not None
+        assert journal is not None
+        self._since = self._shared.seconds()
+        try:
+            exchange = recording.finish(end)
+            line, known = line_of(exchange), recording.known(exchange)
+        except Exception as error:  # noqa: BLE001  # see `_lose`
+            self._lose(error)
+            return False
+        # Not before the bytes ahead of the last event have left: the journal's thread would take their time.
+        self._shared.defer(journal.append, line, Ticket(self, exchange, known))
+        return True
+
+    def release(self) -> None:
+        """The record is safe, or it is known that it will not be."""
+        held, self._held = self._held, None
+        if held is None or self._is_over:
+            return
+        self._client.write(b"".join(held))
+        if self._end is None:
+            if self._up is not None:
+                self._up.resume()
+            return
+        if not self._end:
+            self._request.keep = False
+        self._over(keep=True)
+
+    # ---------------------------------------------------------------- time and pressure
+
+    def pause(self) -> None:
+        if self._up is not None:
+            self._up.pause()
+
+    def resume(self) -> None:
+        if self._up is not None and self._held is None:
+            self._up.resume()
+
+    def check(self, now: float) -> None:
+        limits = self._shared.limits
+        if self._held is not None and now - self._since > limits.commit:
+            self._shared.complain("NOT RECORDED IN TIME", f"the journal takes more than {limits.commit:g} s")
+            self.release()
+        elif self._held is None and self._up is not None and now - self._up.heard > limits.silence:
+            self.broken("upstream_cut")
+
+
+_OF_IDENTITY = tuple(
+    (name, name.encode())
+    for name in (
+        *("session-id", "thread-id", "x-codex-turn-metadata", "x-openai-subagent", "x-codex-parent-thread-id"),
+        *("session_id", "conversation_id", "thread_id", "content-encoding"),
+    )
+)

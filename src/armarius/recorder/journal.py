@@ -1,0 +1,166 @@
+"""The journal of exchanges: files that only grow.
+
+Owns the files below one folder, and when a line is safe. Does not own what a line says (exchange.py).
+Invariant: `safe` is told of a line only after its bytes are on the disk; however many lines came meanwhile,
+one fsync makes all of them safe. What could not be written leaves no half of a line behind, and is counted. A
+process writes files of its own, so that no two ever write into one.
+"""
+
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from armarius.clock import Clock
+from armarius.errors import HostError
+from armarius.files import private_folder
+from armarius.identity import new_id
+
+__all__ = ["Journal", "JournalState", "Read", "Safe", "read_journal"]
+
+Safe = Callable[[list[Any], bool], None]
+"""Told of the tickets of a batch, and whether it is on the disk; called in the journal's own thread."""
+
+_LARGEST_FILE = 256 << 20
+_LONGEST_LINE = 512 << 20
+
+
+class JournalState(msgspec.Struct):
+    """How writing went. `trouble` is the newest failure, None again after the next success."""
+
+    folder: str
+    written: int = 0
+    lost: int = 0
+    bytes: int = 0
+    trouble: str | None = None
+
+
+class Journal:
+    """The writer; from `__enter__` to `__exit__` its thread lives."""
+
+    def __init__(self, folder: Path, clock: Clock, safe: Safe) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._safe = safe
+        self._queue = queue.SimpleQueue[tuple[bytes, Any] | None]()
+        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        self._descriptor: int | None = None
+        self._size = 0
+        self.state = JournalState(str(folder))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write what is waiting, and end."""
+        self._queue.put(None)
+        self._thread.join()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+    def append(self, line: bytes, ticket: Any) -> None:
+        """Write `line` soon; `safe` is called with the ticket afterwards, once."""
+        self._queue.put((line, ticket))
+
+    def _work(self) -> None:
+        while True:
+            batch, is_last = self._batch()
+            if batch:
+                done = self._write([line for line, _ in batch])
+                self._safe([ticket for _, ticket in batch], done)
+            if is_last:
+                return
+
+    def _batch(self) -> tuple[list[tuple[bytes, Any]], bool]:
+        """All lines that wait, after the first has come; and whether there will be no more."""
+        batch = list[tuple[bytes, Any]]()
+        entry = self._queue.get()
+        while entry is not None:
+            batch.append(entry)
+            try:
+                entry = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _write(self, lines: list[bytes]) -> bool:
+        data = b"".join(lines)
+        try:
+            descriptor = self._opened()
+            _write_all(descriptor, data)
+            os.fdatasync(descriptor)
+        except (OSError, HostError) as error:
+            self._undo()
+            self.state.lost += len(lines)
+            reason = error.strerror if isinstance(error, OSError) else error
+            self.state.trouble = f"cannot write {len(data):,} bytes below {self._folder}: {reason}"
+            return False
+        self._size += len(data)
+        self.state.written += len(lines)
+        self.state.bytes += len(data)
+        self.state.trouble = None
+        return True
+
+    def _opened(self) -> int:
+        """The file to write to: another one when it is full, or was taken away."""
+        if self._descriptor is not None:
+            if self._size < _LARGEST_FILE and os.fstat(self._descriptor).st_nlink:
+                return self._descriptor
+            os.close(self._descriptor)
+            self._descriptor = None
+        private_folder(self._folder)
+        path = self._folder / f"{new_id('journal', self._clock)}.jsonl"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o600)
+        self._size = 0
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return self._descriptor
+
+    def _undo(self) -> None:
+        """Take back what may have been written of a batch that failed; a file that cannot is left behind."""
+        if self._descriptor is None:
+            return
+        try:
+            os.ftruncate(self._descriptor, self._size)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class Read(msgspec.Struct, frozen=True):
+    """A line of the journal, and where it stands; `data` is None for one that is broken."""
+
+    path: Path
+    line: int
+    data: bytes | None
+
+
+def read_journal(folder: Path) -> Iterator[Read]:
+    """Every line, oldest first. A last line that is still being written is left out."""
+    for path in sorted(folder.glob("journal_*.jsonl")):
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(_LONGEST_LINE):
+                number += 1
+                if not line.endswith(b"\n"):
+                    if len(line) == _LONGEST_LINE:
+                        yield Read(path, number, None)
+                    break
+                yield Read(path, number, line)

@@ -1,0 +1,217 @@
+"""What people did, out of the journal: sessions, their turns, the skills in them.
+
+Owns which exchanges are a turn of the user's, in whose words, and what of skills is seen in it. Does not own the
+journal's lines (exchange.py, journal.py).
+Invariant: a turn is told by the id that Codex gave it. Compactions, guardian reviews and sub-agents are listed
+and never counted as turns of the user.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from armarius.recorder.exchange import Exchange
+from armarius.recorder.journal import read_journal
+
+__all__ = ["RecordedSession", "RecordedSessions", "RecordedTurn", "exchanges_in", "list_sessions", "words_in"]
+
+_CONTEXT = re.compile(
+    r"\s*(?:<(?:environment_context|user_instructions|skill|turn_aborted|user_action|hook_prompt|user_shell_command"
+    r"|subagent_notification|permissions)\b|# AGENTS\.md instructions for |Another language model started to solve)"
+)
+_MENTIONED = re.compile(r"\s*<skill>\s*<name>([^<]{1,200})</name>")
+_SKILL_FILE = re.compile(r"([\w.@+-]{1,200})/SKILL\.md\b")
+_CALLS = ("function_call", "custom_tool_call", "local_shell_call", "mcp_call", "web_search_call")
+
+
+class RecordedTurn(msgspec.Struct):
+    """One turn of the user's. `said` are the user's own words, `answered` the last of the assistant's."""
+
+    turn: str | None
+    at_us: int
+    said: list[str] = []
+    answered: str = ""
+    exchanges: int = 0
+    calls: int = 0
+    end: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    skills_mentioned: list[str] = []
+    skills_read: list[str] = []
+    skills_injected: list[str] = []
+
+
+class RecordedSession(msgspec.Struct):
+    """One session. `others` counts what is no turn of the user's, by kind or by sub-agent."""
+
+    session: str | None
+    first_us: int
+    last_us: int
+    models: list[str] = []
+    threads: list[str] = []
+    exchanges: int = 0
+    ends: dict[str, int] = {}
+    others: dict[str, int] = {}
+    input_tokens: int = 0
+    output_tokens: int = 0
+    turns: list[RecordedTurn] = []
+
+
+class RecordedSessions(msgspec.Struct, frozen=True):
+    """What `armarius proxy sessions` answers (`armarius.proxy_sessions.v1`), the newest first."""
+
+    sessions: tuple[RecordedSession, ...]
+    broken: tuple[str, ...] = ()
+    schema: str = "armarius.proxy_sessions.v1"
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class _Content(msgspec.Struct):
+    text: Any = None
+
+
+class _Item(msgspec.Struct):
+    id: str | None = None
+    type: Any = None
+    role: Any = None
+    content: Any = None
+    arguments: Any = None
+    input: Any = None
+
+
+_exchange = msgspec.json.Decoder(Exchange)
+_item = msgspec.json.Decoder(_Item)
+
+
+def exchanges_in(folder: Path, broken: list[str]) -> Iterator[Exchange]:
+    """Every exchange of the journal, oldest first; the places of lines that are none are put into `broken`."""
+    for read in read_journal(folder):
+        try:
+            if read.data is None:
+                raise msgspec.DecodeError("too long")
+            yield _exchange.decode(read.data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            broken.append(f"{read.path}:{read.line}")
+
+
+def list_sessions(folder: Path) -> RecordedSessions:
+    """What the journal below `folder` says."""
+    broken = list[str]()
+    sessions = dict[str | None, RecordedSession]()
+    seen = defaultdict[str | None, set[str]](set)
+    for exchange in exchanges_in(folder, broken):
+        name = exchange.identity.session
+        session = sessions.setdefault(name, RecordedSession(name, exchange.at_us, exchange.at_us))
+        _add(session, exchange, seen[name])
+    newest = sorted(sessions.values(), key=lambda session: session.last_us, reverse=True)
+    return RecordedSessions(tuple(newest), tuple(broken))
+
+
+def _add(session: RecordedSession, exchange: Exchange, seen: set[str]) -> None:
+    """Count an exchange in. `seen` are the ids of the session's items so far: a history that had to be recorded
+    whole again, after a restart or a compaction, says nothing new with those.
+    """
+    identity, usage = exchange.identity, _usage(exchange)
+    session.first_us = min(session.first_us, exchange.at_us)
+    session.last_us = max(session.last_us, exchange.at_us + exchange.duration_us)
+    session.exchanges += 1
+    session.ends[exchange.end] = session.ends.get(exchange.end, 0) + 1
+    session.input_tokens += usage.input_tokens
+    session.output_tokens += usage.output_tokens
+    for value, known in ((exchange.model, session.models), (identity.thread, session.threads)):
+        if isinstance(value, str) and value not in known:
+            known.append(value)
+    if not identity.is_user_turn:
+        what = identity.kind if identity.kind != "turn" else f"subagent {identity.subagent}".rstrip()
+        session.others[what] = session.others.get(what, 0) + 1
+        return
+    items = [item for raw in exchange.input if (item := _read(raw)).id not in seen]
+    seen.update(item.id for item in items if item.id)
+    turn = _turn_of(session, exchange, items)
+    if turn is not None:
+        _extend(turn, exchange, items, usage)
+
+
+def _turn_of(session: RecordedSession, exchange: Exchange, items: list[_Item]) -> RecordedTurn | None:
+    """The turn that an exchange is part of. Without an id, words of the user's begin a new one."""
+    name = exchange.identity.turn
+    last = session.turns[-1] if session.turns else None
+    if last is not None and (last.turn == name if name else not words_in(items, whole=exchange.base is None)):
+        return last
+    earlier = next((turn for turn in session.turns if name and turn.turn == name), None)
+    if earlier is not None:
+        return earlier
+    turn = RecordedTurn(name, exchange.at_us)
+    session.turns.append(turn)
+    return turn
+
+
+def _extend(turn: RecordedTurn, exchange: Exchange, items: list[_Item], usage: _Usage) -> None:
+    outputs = [_read(item) for item in exchange.output]
+    for words in words_in(items, whole=exchange.base is None):
+        if words not in turn.said:
+            turn.said.append(words)
+    turn.answered = next((text for item in reversed(outputs) if (text := _text(item))), turn.answered)
+    turn.exchanges += 1
+    turn.calls += sum(item.type in _CALLS for item in outputs)
+    turn.end = exchange.end
+    turn.input_tokens += usage.input_tokens
+    turn.output_tokens += usage.output_tokens
+    _union(turn.skills_injected, exchange.injected)
+    _union(turn.skills_mentioned, (found[1] for item in items if (found := _MENTIONED.match(_text(item)))))
+    called = (value for item in outputs for value in (item.arguments, item.input) if isinstance(value, str))
+    _union(turn.skills_read, (name for text in called for name in _SKILL_FILE.findall(text)))
+
+
+def words_in(items: list[_Item], *, whole: bool) -> list[str]:
+    """The user's own words among items; of a `whole` history only those after the last answer."""
+    if whole:
+        answers = [place for place, item in enumerate(items) if item.role == "assistant" or item.type in _CALLS]
+        later = items[answers[-1] + 1 :] if answers else items
+        said = _said(later)
+        return said or _said(items)[-1:]
+    return _said(items)
+
+
+def _said(items: list[_Item]) -> list[str]:
+    texts = (_text(item) for item in items if item.role == "user" and item.type in (None, "message"))
+    return [text for text in texts if text and not _CONTEXT.match(text)]
+
+
+def _text(item: _Item) -> str:
+    """The words of a message."""
+    if item.role is None:
+        return ""
+    if isinstance(item.content, str):
+        return item.content
+    try:
+        parts = msgspec.convert(item.content or [], list[_Content])
+    except msgspec.ValidationError:
+        return ""
+    return "\n".join(part.text for part in parts if isinstance(part.text, str))
+
+
+def _read(raw: msgspec.Raw) -> _Item:
+    try:
+        return _item.decode(raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _Item()
+
+
+def _usage(exchange: Exchange) -> _Usage:
+    try:
+        return msgspec.convert(exchange.usage or {}, _Usage)
+    except msgspec.ValidationError:
+        return _Usage()
+
+
+def _union(known: list[str], more: Iterable[str]) -> None:
+    known.extend(name for name in dict.fromkeys(more) if name not in known)

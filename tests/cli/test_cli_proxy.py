@@ -1,0 +1,84 @@
+"""`armarius proxy`, as somebody types it."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+from armarius.testing.model_server import ModelServer
+from support.recorder_world import Client
+from support.terminal import ARMARIUS, Terminal
+
+
+def test_from_nothing_to_a_recorded_session_and_back(terminal: Terminal, check: Callable[[Any], None]) -> None:
+    terminal.codex_home.mkdir(parents=True, exist_ok=True)
+    before = sorted(terminal.codex_home.iterdir())
+    assert "install" in terminal.type("proxy", "status").out
+    assert terminal.type("proxy", "doctor").code == 4
+    with ModelServer() as model:
+        serving = subprocess.Popen(
+            [*ARMARIUS, "proxy", "serve", "--listen", "127.0.0.1:0", "--upstream", model.base_url, "--json"],
+            env=terminal.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert serving.stdout
+        try:
+            state = json.loads(serving.stdout.readline())
+            check(state)
+            listen = state["listen"].removeprefix("http://").removesuffix("/v1")
+            done = terminal.type("proxy", "install", "--listen", listen, "--json")
+            check(done.answer)
+            assert done.answer["changed"]
+            token = (terminal.state / "recorder" / "token").read_text()
+            asked = {"model": "m", "input": [{"type": "message", "role": "user", "content": "SCRIPT:[]"}]}
+            with Client(int(listen.rpartition(":")[2])) as client:
+                client.ask(asked, x_armarius_token=token, session_id="s1", authorization="Bearer sk-none").answer()
+            status = terminal.type("proxy", "status", "--json")
+            check(status.answer)
+            assert (status.answer["state"]["requests"], status.answer["state"]["recorded"]) == (1, 1)
+            diagnosis = terminal.type("proxy", "doctor", "--json")
+            check(diagnosis.answer)
+            assert (diagnosis.code, diagnosis.answer["failed"]) == (0, False)
+            assert {finding["verdict"] for finding in diagnosis.answer["findings"]} <= {"ok", "warn"}
+        finally:
+            serving.send_signal(signal.SIGTERM)
+            _, err = serving.communicate(timeout=30)
+        assert (serving.returncode, err) == (0, "")
+    recorded = terminal.type("proxy", "sessions", "--json")
+    check(recorded.answer)
+    [session] = recorded.answer["sessions"]
+    assert (session["session"], session["turns"][0]["said"], session["ends"]) == ("s1", ["SCRIPT:[]"], {"completed": 1})
+    assert "SCRIPT:[]" in terminal.type("proxy", "sessions").out
+    check(terminal.type("proxy", "uninstall", "--json").answer)
+    assert sorted(terminal.codex_home.iterdir()) == before
+
+
+def test_an_address_that_others_could_reach_is_refused_by_policy(terminal: Terminal) -> None:
+    done = terminal.type("proxy", "serve", "--listen", "0.0.0.0:8377", "--json")
+    assert (done.code, done.error["code"]) == (5, "listen-beyond")
+    done = terminal.type("proxy", "serve", "--upstream", "http://example.org/v1", "--json")
+    assert (done.code, done.error["code"]) == (5, "upstream-plain")
+
+
+def test_what_a_session_says_of_itself_reaches_no_terminal_raw(terminal: Terminal) -> None:
+    """Threat 26: words of a user or an agent with escapes in them."""
+    journal = terminal.state / "recorder" / "journal"
+    journal.mkdir(parents=True)
+    item = {"type": "message", "role": "user", "content": "\x1b]52;c;x\x07\u202eevil\r"}
+    line = {
+        "id": "e",
+        "at_us": 1,
+        "identity": {"session": "s"},
+        "path": "/responses",
+        "status": 200,
+        "end": "completed",
+    }
+    (journal / "journal_1.jsonl").write_text(json.dumps(line | {"input": [item]}) + "\nbroken\x1b[2J\n")
+    for words in (("proxy", "sessions"), ("proxy", "sessions", "--json")):
+        done = terminal.type(*words)
+        assert done.code == 0
+        assert not {"\x1b", "\x07", "\u202e", "\r"} & set(done.out + done.err)
+    assert "journal_1.jsonl:2" in terminal.type("proxy", "sessions").err

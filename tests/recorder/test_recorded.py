@@ -1,0 +1,558 @@
+"""What the record says, and what a recorder must not get wrong: each row of the weak points of its model."""
+
+import json
+import resource
+import threading
+import tracemalloc
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from armarius import recorder as recorder_part
+from armarius.clock import SystemClock
+from armarius.recorder.answer import Answer
+from armarius.recorder.exchange import Histories, Recording, line_of
+from armarius.recorder.identity import Identity, identify
+from armarius.recorder.journal import Journal
+from armarius.recorder.sse import EventStream
+from armarius.recorder.turns import list_sessions
+from foundation.test_redact import PEM, SECRETS
+from support.codex_world import wait_for
+from support.recorder_world import CUT, Client, Provider, Recorder, event, events, plain, stream
+from support.source import read_tree
+
+STREAM = {b"content-type": b"text/event-stream"}
+
+
+def user(text: str, name: str | None = None) -> dict[str, Any]:
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+    return item | ({"id": name} if name else {})
+
+
+def request(*items: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"model": "gpt-5.5", "stream": True, "input": list(items)} | fields
+
+
+def metadata(**fields: Any) -> str:
+    return json.dumps({"session_id": "s", "thread_id": "t", "request_kind": "turn"} | fields)
+
+
+def ask(recorder: Recorder, body: dict[str, Any], **headers: str) -> bytes:
+    with Client(recorder.port) as client:
+        return client.ask(body, **headers).answer()[2]
+
+
+# -------------------------------------------------------------------- R1: whose it is
+
+
+@pytest.mark.parametrize(
+    ("headers", "fields", "wanted"),
+    [
+        ({"session-id": "a", "thread-id": "b"}, {}, ("a", "b", "header")),
+        ({"session-id": "a"}, {}, ("a", "a", "header")),
+        ({"x-codex-turn-metadata": metadata()}, {}, ("s", "t", "metadata")),
+        ({}, {"metadata": metadata()}, ("s", "t", "metadata")),
+        ({"session_id": "c"}, {}, ("c", "c", "old-header")),
+        ({"conversation_id": "d", "thread_id": "e"}, {}, ("d", "e", "old-header")),
+        ({}, {"cache_key": "f"}, ("f", "f", "cache-key")),
+        ({"session-id": "a", "session_id": "c"}, {"cache_key": "f", "metadata": metadata()}, ("a", "t", "header")),
+        ({}, {}, (None, None, None)),
+        ({"session-id": ""}, {"cache_key": 7, "metadata": "no json"}, (None, None, None)),
+        ({"session-id": "x" * 300}, {}, (None, None, None)),
+        ({"session-id": "a\x1b]52;c;x\x07"}, {}, (None, None, None)),
+        ({"x-codex-turn-metadata": "[" * 5000}, {}, (None, None, None)),
+        ({"x-codex-turn-metadata": '{"session_id": {"a": 1}, "thread_id": null}'}, {}, (None, None, None)),
+    ],
+)
+def test_r1_a_session_is_who_it_says_it_is_and_never_a_guess(
+    headers: dict[str, str], fields: dict[str, Any], wanted: tuple[str | None, ...]
+) -> None:
+    found = identify(headers, **fields)
+    assert (found.session, found.thread, found.source) == wanted
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind", "subagent", "counts"),
+    [
+        ({"x-codex-turn-metadata": metadata(turn_id="1")}, "turn", None, True),
+        ({"x-codex-turn-metadata": metadata(request_kind="compaction")}, "compaction", None, False),
+        ({"x-openai-subagent": "compact"}, "compaction", None, False),
+        ({"x-codex-turn-metadata": metadata(turn_trigger="guardian_review")}, "review", None, False),
+        ({"x-openai-subagent": "review"}, "turn", "review", False),
+        ({"x-codex-turn-metadata": metadata(subagent_kind="thread_spawn")}, "turn", "thread_spawn", False),
+        ({"x-codex-turn-metadata": metadata(parent_thread_id="p", agent_name="/root/a")}, "turn", "/root/a", False),
+        ({"x-codex-turn-metadata": metadata(request_kind="memory")}, "other", None, False),
+        ({"session_id": "old"}, "turn", None, True),
+    ],
+)
+def test_compactions_reviews_and_sub_agents_are_told_from_turns_of_the_user(
+    headers: dict[str, str], kind: str, subagent: str | None, *, counts: bool
+) -> None:
+    found = identify(headers)
+    assert (found.kind, found.subagent, found.is_user_turn) == (kind, subagent, counts)
+
+
+def test_r1_sessions_that_speak_at_once_stay_apart(recorder: Recorder) -> None:
+    for turn in range(4):
+        for name in ("one", "two", "three"):
+            ask(recorder, request(user(f"{name} {turn}")), session_id=name, thread_id=name)
+    assert {s.session: s.exchanges for s in list_sessions(recorder.journal).sessions} == {
+        "one": 4,
+        "two": 4,
+        "three": 4,
+    }
+
+
+# -------------------------------------------------------------------- R2, R3, R4: what was said
+
+
+def test_r2_the_words_of_the_user_are_kept_whole_and_context_is_not_taken_for_them(recorder: Recorder) -> None:
+    words = "Please " + "explain " * 5000
+    context = user("<environment_context>\n<cwd>/x</cwd></environment_context>")
+    agents = user("# AGENTS.md instructions for /x\n\n<INSTRUCTIONS>be kind</INSTRUCTIONS>")
+    ask(recorder, request(context, agents, user(words), instructions="i" * 15_000), session_id="s")
+    [session] = list_sessions(recorder.journal).sessions
+    assert session.turns[0].said == [words]
+
+
+def test_r3_rounds_of_tool_calls_are_one_turn_and_upload_nothing_as_two(recorder: Recorder) -> None:
+    said = {"x_codex_turn_metadata": metadata(turn_id="turn-1")}
+    items = [user("do it", "msg_u")]
+    for number in range(3):
+        ask(recorder, request(*items), **said)
+        items += [{"type": "function_call_output", "id": f"o{number}", "call_id": "c", "output": "ok"}]
+    ask(recorder, request(*items, user("and now?", "msg_v")), x_codex_turn_metadata=metadata(turn_id="turn-2"))
+    [session] = list_sessions(recorder.journal).sessions
+    assert [(turn.said, turn.exchanges) for turn in session.turns] == [(["do it"], 3), (["and now?"], 1)]
+
+
+def test_r3_an_older_codex_without_turn_ids_has_turns_by_the_words_of_its_user(recorder: Recorder) -> None:
+    items = [user("first", "m1")]
+    ask(recorder, request(*items), session__id="old")
+    items.append({"type": "function_call_output", "call_id": "c", "output": "ok"})
+    ask(recorder, request(*items), session__id="old")
+    ask(recorder, request(*items, user("second", "m2")), session__id="old")
+    [session] = list_sessions(recorder.journal).sessions
+    assert [(turn.said, turn.exchanges) for turn in session.turns] == [(["first"], 2), (["second"], 1)]
+
+
+def test_r4_calls_their_outputs_reasoning_usage_model_and_unknown_items_are_all_kept(
+    recorder: Recorder, provider: Provider
+) -> None:
+    output = [
+        {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "because"}]},
+        {"type": "custom_tool_call", "id": "c", "call_id": "1", "name": "exec", "input": "x" * 5000},
+        {"type": "local_shell_call", "id": "l", "action": {"command": ["ls"]}},
+        {"type": "mcp_call", "id": "m", "arguments": "{}"},
+        {"type": "function_call", "id": "f", "namespace": "n", "name": "g", "arguments": '{"cmd":"cat a/b/SKILL.md"}'},
+        {"type": "from_the_future", "id": "z", "deep": {"er": [1, 2, {"x": None}]}},
+    ]
+    provider.answer = lambda _: stream(events("x", output=output))
+    outcome = {"type": "function_call_output", "call_id": "0", "output": "exit code 0"}
+    skill = user("<skill>\n<name>pdf</name>\n<path>/s/pdf/SKILL.md</path>\n…</skill>")
+    body = request(user("go"), skill, outcome, reasoning={"effort": "high"})
+    ask(recorder, body, x_codex_turn_metadata=metadata(turn_id="1"))
+    [exchange] = recorder.exchanges(1)
+    assert [json.loads(bytes(item)) for item in exchange.output] == output
+    assert [json.loads(bytes(item)) for item in exchange.input] == body["input"]
+    assert exchange.usage == {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+    assert (exchange.model, exchange.effort, exchange.response) == ("gpt-5.5", "high", "resp_1")
+    [turn] = list_sessions(recorder.journal).sessions[0].turns
+    assert (turn.calls, turn.skills_mentioned, turn.skills_read) == (4, ["pdf"], ["b"])
+
+
+# -------------------------------------------------------------------- R5, R8: every end
+
+
+@pytest.mark.parametrize("end", ["completed", "incomplete", "failed", "cancelled"])
+def test_r5_every_end_that_the_model_gives_is_recorded_as_that_end(
+    recorder: Recorder, provider: Provider, end: str
+) -> None:
+    details: dict[str, Any] = {"incomplete_details": {"reason": "max_output_tokens"}} if end == "incomplete" else {}
+    provider.answer = lambda _: stream(events("ends", end=end, **details))
+    ask(recorder, request(user("x")))
+    [exchange] = recorder.exchanges(1)
+    assert (exchange.end, exchange.response) == (end, "resp_1")
+    assert exchange.error == (details.get("incomplete_details") or None)
+
+
+def test_r5_an_error_event_is_a_failure_with_its_words(recorder: Recorder, provider: Provider) -> None:
+    provider.answer = lambda _: stream([*events("ab")[:3], event("error", code="server_error", message="overloaded")])
+    ask(recorder, request(user("x")))
+    [exchange] = recorder.exchanges(1)
+    assert (exchange.end, exchange.error["message"]) == ("failed", "overloaded")
+
+
+def test_r5_a_whole_answer_without_a_stream_is_recorded_too(recorder: Recorder, provider: Provider) -> None:
+    item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "all at once"}]}
+    whole: dict[str, Any] = {
+        "id": "resp_9",
+        "object": "response",
+        "status": "completed",
+        "model": "m",
+        "output": [item],
+        "usage": {},
+    }
+    provider.answer = lambda _: plain(200, json.dumps(whole).encode(), "Content-Type: application/json")
+    ask(recorder, request(user("x"), stream=False))
+    [exchange] = recorder.exchanges(1)
+    assert (exchange.end, exchange.response, json.loads(bytes(exchange.output[0]))) == ("completed", "resp_9", item)
+
+
+SAID = [
+    event("response.output_item.added", output_index=0, item={"id": "m", "type": "message", "role": "assistant"}),
+    event("response.output_text.delta", output_index=0, content_index=0, delta="par"),
+    event("response.output_text.delta", output_index=0, content_index=0, delta="tial"),
+    event("response.output_item.added", output_index=1, item={"id": "f", "type": "function_call", "name": "sh"}),
+    event("response.function_call_arguments.delta", output_index=1, delta='{"cmd":'),
+    event("response.output_item.added", output_index=2, item={"id": "c", "type": "custom_tool_call", "name": "exec"}),
+    event("response.custom_tool_call_input.delta", output_index=2, delta="text("),
+    event("response.output_item.added", output_index=3, item={"id": "r", "type": "reasoning"}),
+    event("response.reasoning_summary_text.delta", output_index=3, summary_index=0, delta="hm"),
+]
+
+
+@pytest.mark.parametrize("most", [1 << 20, 64])
+def test_r5_what_came_before_a_cut_is_rebuilt_from_its_pieces(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr("armarius.recorder.answer._MOST_KEPT", most)
+    answer, lines = Answer(), EventStream()
+    for piece in SAID:
+        answer.take(lines.feed(piece))
+    answer.broken_off()
+    items = [json.loads(bytes(item)) for item in answer.output]
+    assert [item["status"] for item in items] == ["incomplete"] * 4
+    assert [item["id"] for item in items] == ["m", "f", "c", "r"]
+    assert items[0]["content"][0]["text"] == "partial"
+    assert (items[1]["arguments"], items[2]["input"]) == ('{"cmd":', "text(")
+    assert items[3]["summary"] == [{"type": "summary_text", "text": "hm"}]
+
+
+def test_r8_what_a_long_stream_says_twice_is_not_kept_twice() -> None:
+    """Deltas with padding, as some providers send them against listeners, until they are 20 MB."""
+    answer, lines = Answer(), EventStream()
+    padded = event("response.output_text.delta", output_index=0, content_index=0, delta="a", obfuscation="x" * 10_000)
+    tracemalloc.start()
+    try:
+        for _ in range(2_000):
+            answer.take(lines.feed(padded))
+        assert tracemalloc.get_traced_memory()[1] < 6 << 20
+    finally:
+        tracemalloc.stop()
+    answer.broken_off()
+    assert json.loads(bytes(answer.output[0]))["content"][0]["text"] == "a" * 2_000
+
+
+@pytest.mark.parametrize("last", [{"output": []}, {"output": None}])
+def test_an_output_that_the_last_event_leaves_out_is_rebuilt(
+    recorder: Recorder, provider: Provider, last: dict[str, Any]
+) -> None:
+    provider.answer = lambda _: stream(events("rebuilt", **last))
+    ask(recorder, request(user("x")))
+    [exchange] = recorder.exchanges(1)
+    assert json.loads(bytes(exchange.output[0]))["content"][0]["text"] == "rebuilt"
+
+
+def test_r8_an_answer_that_makes_no_sense_is_forwarded_untouched(recorder: Recorder, provider: Provider) -> None:
+    strange = [b"data: {\n\n", b"data: [DONE]\n\n", b"data: \xff\xfe\n\n", b'data: {"type": 7}\n\n', b"\n\n\n:\n\n"]
+    strange += [b'data: {"type":"response.output_item.done","output_index":-1,"item":7}\n\n']
+    provider.answer = lambda _: stream([*strange, *events("sense")])
+    assert ask(recorder, request(user("x"))) == b"".join([*strange, *events("sense")])
+    assert [one.end for one in recorder.exchanges(1)] == ["completed"]
+
+
+# -------------------------------------------------------------------- R9, R10, R11: nothing lost, nothing twice
+
+
+def test_r9_a_session_that_comes_back_after_any_time_goes_on_where_it_was(provider: Provider, tmp_path: Path) -> None:
+    items = list[dict[str, Any]]()
+    for turn in range(5):
+        items.append(user(f"turn {turn}", f"m{turn}"))
+        with Recorder(provider.url, tmp_path) as recorder:  # each time a new recorder, as after a restart
+            ask(recorder, request(*items), x_codex_turn_metadata=metadata(turn_id=f"{turn}"))
+    [session] = list_sessions(tmp_path / "journal").sessions
+    assert [turn.said for turn in session.turns] == [[f"turn {turn}"] for turn in range(5)]
+
+
+def says(item: dict[str, Any], _: object) -> list[bytes]:
+    return stream(events("", output=[item]))
+
+
+def test_r10_two_hundred_turns_write_little_more_than_the_conversation(recorder: Recorder, provider: Provider) -> None:
+    items = [user("You are Codex. " * 500, "base")]
+    with Client(recorder.port) as client:
+        for turn in range(200):
+            items.append(user(f"turn {turn} " * 20, f"u{turn}"))
+            said = {"id": f"a{turn}", "type": "message", "role": "assistant"}
+            said |= {"content": [{"type": "output_text", "text": f"answer {turn} " * 200}]}
+            provider.answer = partial(says, said)
+            client.ask(request(*items), session_id="s", x_codex_turn_metadata=metadata(turn_id=f"{turn}")).answer()
+            items.append(said)
+    exchanges = recorder.exchanges(200)
+    written = sum(path.stat().st_size for path in recorder.journal.iterdir())
+    assert written <= 1.3 * len(json.dumps(items))
+    again = list[str]()
+    for one in exchanges:
+        again += one.echoed
+        again += [json.loads(bytes(item))["id"] for item in one.input]
+    assert again == [item["id"] for item in items[:-1]]
+
+
+def test_a_history_that_was_rewritten_is_recorded_anew(recorder: Recorder) -> None:
+    """After a compaction the items before it are others, though some have the same place."""
+    said = {"session_id": "s", "thread_id": "s"}
+    ask(recorder, request(user("a"), user("b")), **said)
+    ask(recorder, request(user("a"), user("b"), user("c")), **said)
+    ask(recorder, request(user("a"), user("B"), user("c"), user("d")), **said)
+    assert [(one.base is None, len(one.input)) for one in recorder.exchanges(3)] == [(True, 2), (False, 1), (True, 4)]
+
+
+def test_r11_the_record_is_on_the_disk_before_the_last_event_leaves(recorder: Recorder, provider: Provider) -> None:
+    pieces = events("ok")
+    provider.answer = lambda _: stream(pieces)
+    with Client(recorder.port) as client:
+        client.ask(request(user("x"))).head()
+        received = b""
+        while len(received) < len(b"".join(pieces[:-1])):
+            received += client.piece()
+        assert received == b"".join(pieces[:-1])
+        client.piece()
+        assert [one.end for one in recorder.exchanges()] == ["completed"]
+
+
+def test_r11_a_crash_loses_no_answer_that_a_client_has(provider: Provider, tmp_path: Path) -> None:
+    """Faults 7, 11: what stands in the journal is whole lines; half a last one is not taken for one."""
+    with Recorder(provider.url, tmp_path) as recorder:
+        ask(recorder, request(user("x")))
+    [path] = recorder.journal.iterdir()
+    with path.open("ab") as file:
+        file.write(b'{"id":"exch_half')
+    assert len(recorder.exchanges()) == 1
+
+
+# -------------------------------------------------------------------- faults 7 and 8: no disk
+
+
+def test_when_the_journal_cannot_be_written_traffic_goes_on_and_it_is_counted_and_said(
+    provider: Provider, tmp_path: Path
+) -> None:
+    with Recorder(provider.url, tmp_path) as recorder:
+        recorder.journal.write_text("a file where the folder should be")
+        said = {"session_id": "s", "thread_id": "s"}
+        for _ in range(3):
+            assert ask(recorder, request(user("x")), **said) == b"".join(events())
+        state = recorder.state
+        assert (state.recorded, state.unrecorded) == (0, 3)
+        assert state.trouble
+        assert str(recorder.journal) in state.trouble
+        assert len(recorder.complaints) == 1
+        assert "NOT RECORDED" in recorder.complaints[0]
+        recorder.journal.unlink()
+        ask(recorder, request(user("x"), user("y")), **said)
+        [exchange] = recorder.exchanges(1)
+        assert (exchange.base, len(exchange.input)) == (None, 2)  # nothing builds upon what was lost
+
+
+def test_fault_7_a_disk_that_fills_up_leaves_whole_lines_and_the_next_ones_are_written(tmp_path: Path) -> None:
+    """The kernel takes a part of a batch and then no more, as when the last block is used up."""
+    told = list[tuple[list[Any], bool]]()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    line = b"x" * 4000 + b"\n"
+    with Journal(tmp_path / "journal", SystemClock(), lambda tickets, done: told.append((tickets, done))) as journal:
+        journal.append(line, 1)
+        wait_for(lambda: len(told) == 1, "first line")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, hard))
+        try:
+            journal.append(line, 2)
+            wait_for(lambda: len(told) == 2, "second line")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        journal.append(line, 3)
+    assert told == [([1], True), ([2], False), ([3], True)]
+    assert (journal.state.written, journal.state.lost, journal.state.trouble) == (2, 1, None)
+    assert b"".join(path.read_bytes() for path in sorted((tmp_path / "journal").iterdir())) == line * 2
+
+
+def test_one_fsync_serves_all_lines_that_came_meanwhile(tmp_path: Path) -> None:
+    batches = list[list[Any]]()
+    go = threading.Event()
+
+    def safe(tickets: list[Any], _: bool) -> None:  # noqa: FBT001
+        batches.append(tickets)
+        go.wait(30)
+
+    with Journal(tmp_path / "journal", SystemClock(), safe) as journal:
+        journal.append(b"first\n", 0)
+        wait_for(lambda: len(batches) == 1, "first batch")
+        for number in range(1, 100):
+            journal.append(b"more\n", number)
+        go.set()
+    assert batches == [[0], list(range(1, 100))]
+
+
+def test_only_one_module_of_the_recorder_has_sockets() -> None:
+    wired = ("asyncio", "socket", "ssl", "select", "selectors", "http.client", "uvloop", "urllib.request")
+    for source in read_tree(Path(recorder_part.__file__).parent):
+        found = {one.module for one in source.imports() if one.module in wired}
+        assert not found or source.path.endswith("server.py"), (source.path, found)
+
+
+def test_a_journal_that_was_deleted_goes_on_in_a_new_file(recorder: Recorder) -> None:
+    ask(recorder, request(user("x")))
+    for path in recorder.journal.iterdir():
+        path.unlink()
+    ask(recorder, request(user("y")))
+    assert len(recorder.exchanges(1)) == 1
+
+
+# -------------------------------------------------------------------- threats 1, 2, 3: secrets
+
+
+def recorded_line(body: Any, pieces: list[bytes], headers: dict[str, str] | None = None) -> bytes:
+    data = json.dumps(body, ensure_ascii=False).encode()
+    recording = Recording("/responses", headers or {}, data, Histories(), SystemClock())
+    recording.begin(200, STREAM)
+    for piece in pieces:
+        recording.feed(piece)
+    return line_of(recording.finish("upstream_cut"))
+
+
+@pytest.mark.parametrize("secret", [*SECRETS.values(), PEM], ids=[*SECRETS, "private-key"])
+def test_threat_1_no_kind_of_secret_reaches_the_journal_from_any_field(secret: str) -> None:
+    call = {"type": "function_call", "id": "f", "arguments": json.dumps({"cmd": f"curl -H 'X: {secret}'"})}
+    output = {"type": "function_call_output", "call_id": "c", "output": f"before\n{secret}\nafter"}
+    body = request(user(f"use {secret} please"), output, instructions=f"never say {secret}", model=secret)
+    failure = {"code": "x", "message": f"bad key {secret}"}
+    line = recorded_line(body, [*events(f"the key is {secret}", output=[call], error=failure)])
+    middle = secret[len(secret) // 3 : len(secret) // 3 + 12]
+    assert middle.encode() not in line
+    assert json.loads(line)["end"] == "completed"
+
+
+def test_threat_1_a_secret_under_a_telling_name_is_gone_though_it_looks_like_a_word() -> None:
+    output = {"type": "function_call_output", "output": {"password": "hunter2hunter2", "api_key": "correcthorse"}}
+    line = recorded_line(request(output), events("x"))
+    assert b"hunter2" not in line
+    assert b"correcthorse" not in line
+
+
+@pytest.mark.parametrize("at", range(0, 40, 3))
+def test_threat_3_a_secret_split_over_deltas_is_redacted_whole(at: int) -> None:
+    secret = SECRETS["openai-key"]
+    deltas = [f"the key is {secret[:at]}", secret[at:], " and more"]
+    pieces = [event("response.output_text.delta", output_index=0, content_index=0, delta=text) for text in deltas]
+    assert secret[10:30].encode() not in recorded_line(request(user("x")), pieces)
+
+
+@given(st.integers(0, 60))
+def test_threat_3_a_secret_hidden_behind_escapes_of_json_is_found(at: int) -> None:
+    secret = SECRETS["github-token"]
+    hidden = "".join(
+        f"\\u{ord(letter):04x}" if place == at % len(secret) else letter for place, letter in enumerate(secret)
+    )
+    body = b'{"model":"m","input":[{"type":"message","role":"user","content":"%b"}]}' % hidden.encode()
+    recording = Recording("/responses", {}, body, Histories(), SystemClock())
+    line = line_of(recording.finish("client_gone"))
+    assert secret not in json.loads(line)["input"][0]["content"]
+
+
+def test_threat_2_what_sinks_get_is_what_the_journal_has(provider: Provider, tmp_path: Path) -> None:
+    """A sink is told of an exchange only after its line is safe; it reads the line."""
+    told = list[str]()
+    with Recorder(provider.url, tmp_path, sinks=(lambda exchange: told.append(exchange.id),)) as recorder:
+        ask(recorder, request(user("x")))
+        assert [one.id for one in recorder.exchanges(1)] == told
+
+
+def test_threat_26_a_session_id_is_no_path_and_no_terminal_escape(recorder: Recorder) -> None:
+    """S3: `../../` in the header that names the session."""
+    ask(recorder, request(user("x")), session_id="../../../pwned/owned")
+    assert [path.name.startswith("journal_") for path in recorder.journal.iterdir()] == [True]
+    assert recorder.exchanges(1)[0].identity.session == "../../../pwned/owned"
+    assert identify({"session-id": "a\u202eb"}) == Identity()
+
+
+def test_the_journal_is_for_its_owner_alone(recorder: Recorder) -> None:
+    ask(recorder, request(user("x")))
+    assert recorder.journal.stat().st_mode & 0o777 == 0o700
+    assert [path.stat().st_mode & 0o777 for path in recorder.journal.iterdir()] == [0o600]
+
+
+# -------------------------------------------------------------------- concurrency
+
+
+def test_many_at_once_are_each_recorded_once_and_nobody_gets_anothers_answer(
+    recorder: Recorder, provider: Provider
+) -> None:
+    provider.answer = lambda seen: stream(
+        events(str(seen.header("session-id")), response=f"resp_{seen.header('session-id')}")
+    )
+    wrong = list[str]()
+
+    def work(name: str) -> None:
+        for _ in range(5):
+            if name.encode() not in ask(recorder, request(user(name)), session_id=name):
+                wrong.append(name)
+
+    threads = [threading.Thread(target=work, args=(f"name{number:03}",)) for number in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    exchanges = recorder.exchanges(120)
+    assert len({one.id for one in exchanges}) == 120
+    assert all(one.response == f"resp_{one.identity.session}" for one in exchanges)
+
+
+def test_the_inject_step_gets_body_and_identity_and_its_answer_is_what_goes_on(
+    provider: Provider, tmp_path: Path
+) -> None:
+    def inject(body: bytes, identity: Identity) -> tuple[bytes, tuple[str, ...]]:
+        return body.replace(b"plain", f"for {identity.session}".encode()), ("pdf",)
+
+    with Recorder(provider.url, tmp_path, inject=inject) as recorder:
+        ask(recorder, request(user("plain")), session_id="s")
+        [exchange] = recorder.exchanges(1)
+    assert b"for s" in provider.seen[0].body
+    assert provider.seen[0].header("content-length") == str(len(provider.seen[0].body))
+    assert exchange.injected == ("pdf",)
+    assert b"plain" in bytes(exchange.input[0])
+
+
+def test_a_fault_in_our_own_steps_costs_the_record_and_not_the_request(provider: Provider, tmp_path: Path) -> None:
+    def inject(_body: bytes, _identity: Identity) -> tuple[bytes, tuple[str, ...]]:
+        raise ZeroDivisionError("ours")
+
+    with Recorder(provider.url, tmp_path, inject=inject) as recorder:
+        assert ask(recorder, request(user("x"))) == b"".join(events())
+        assert recorder.state.unrecorded == 1
+        assert "ZeroDivisionError" in recorder.complaints[0]
+    assert json.loads(provider.seen[0].body) == request(user("x"))
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "\\ud800 sk-proj-a1B2c3D4e5F6g7H8i9J0k1L2", "\\u0000\\u001b[2J"])
+def test_half_a_character_behind_an_escape_is_recorded_and_no_way_around_redaction(text: str) -> None:
+    body = b'{"model":"m","input":[{"type":"message","role":"user","content":"%b"}]}' % text.encode()
+    recording = Recording("/responses", {}, body, Histories(), SystemClock())
+    line = line_of(recording.finish("client_gone"))
+    assert b"a1B2c3D4" not in line
+    assert json.loads(line)["input"][0]["role"] == "user"
+
+
+def test_nothing_is_recorded_when_recording_is_off(provider: Provider, tmp_path: Path) -> None:
+    with Recorder(provider.url, tmp_path, record=False) as recorder:
+        ask(recorder, request(user("x")))
+        assert recorder.state.journal is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cut_provider_after_its_last_event_is_a_finished_answer(recorder: Recorder, provider: Provider) -> None:
+    provider.answer = lambda _: [*stream()[:-1], CUT]
+    with Client(recorder.port) as client:
+        client.ask(request(user("x"))).head()
+        assert client.until_cut() == b"".join(events())
+    assert [one.end for one in recorder.exchanges(1)] == ["completed"]
