@@ -35,7 +35,7 @@ NO_FETCH = uv could not be installed with pip, see above; install uv yourself, o
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-long check conformance bench bench-sessions docs lock install clean compiled
+.PHONY: help demo test test-long check conformance bench bench-sessions bench-proxy soak-proxy bench-dispatch docs lock install clean compiled
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name line; do \
@@ -66,6 +66,15 @@ bench: install ## Run the benchmarks (BENCHMARKS=benchmarks/gatebench.py ARGS="-
 
 bench-sessions: install ## Reading sessions, beside other programs (ARGS="--rounds 3 --only scan")
 	@UV="$(UV)" $(BIN)/python benchmarks/sessions/bench.py $(ARGS)
+
+bench-dispatch: install ## What a run costs: alone, detached, sixteen at once (ARGS="--runs 5")
+	@$(BIN)/python benchmarks/dispatch_bench.py $(ARGS)
+
+bench-proxy: install ## The recorder beside no proxy, a bare one and LiteLLM (ARGS="--rounds 1 --no-litellm")
+	@UV="$(UV)" $(BIN)/python benchmarks/proxy/bench.py $(ARGS)
+
+soak-proxy: install ## An hour of streams in trouble through the recorder (ARGS="--seconds 60")
+	@$(BIN)/python benchmarks/proxy/soak.py $(ARGS)
 
 docs: install ## Write the documents that are made from the code
 	@$(BIN)/python docs/generate.py

@@ -56,30 +56,32 @@ def main() -> int:
         assert server.stdout is not None
         url = json.loads(server.stdout.readline())["url"]
         with tempfile.TemporaryDirectory(prefix="armarius-bench-") as name:
-            return _measure(_environ(Path(name), url), Path(name, "project"), runs)
+            return measure(environ_below(Path(name), url), Path(name, "project"), runs)
     finally:
         server.terminate()
         server.wait()
 
 
-def _measure(environ: dict[str, str], project: Path, runs: int) -> int:
+def measure(environ: dict[str, str], project: Path, runs: int) -> int:
+    """Print what one run costs beside codex alone; 1 when a goal is missed."""
     codex, _ = locate(setting=None, search_path=environ["PATH"])
     native = [str(codex), "exec", "--json", "--skip-git-repo-check", "-C", str(project), PROMPT]
     ours = [sys.executable, "-m", "armarius", "run", "--json", PROMPT]
     for warm in (native, ours):
-        _wall(warm, environ, project)
-    pairs = [(_wall(ours, environ, project), _wall(native, environ, project)) for _ in range(runs)]
-    inside = [_inside(environ, project) for _ in range(runs)]
+        wall_ms(warm, environ, project)
+    pairs = [(wall_ms(ours, environ, project), wall_ms(native, environ, project)) for _ in range(runs)]
+    inside = [inside_ms(environ, project) for _ in range(runs)]
     whole = statistics.median(a - b for a, b in pairs)
     own = statistics.median(inside)
     print(f"codex exec      {statistics.median(b for _, b in pairs):7.0f} ms")
     print(f"armarius run    {statistics.median(a for a, _ in pairs):7.0f} ms")
-    print(f"whole command   {whole:+7.0f} ms   goal +{GOAL_WHOLE_MS:g}   {_verdict(whole, GOAL_WHOLE_MS)}")
-    print(f"in the process  {own:7.1f} ms   goal {GOAL_INSIDE_MS:g}    {_verdict(own, GOAL_INSIDE_MS)}")
+    print(f"whole command   {whole:+7.0f} ms   goal +{GOAL_WHOLE_MS:g}   {verdict(whole, GOAL_WHOLE_MS)}")
+    print(f"in the process  {own:7.1f} ms   goal {GOAL_INSIDE_MS:g}    {verdict(own, GOAL_INSIDE_MS)}")
     return 0 if whole <= GOAL_WHOLE_MS and own <= GOAL_INSIDE_MS else 1
 
 
-def _environ(folder: Path, url: str) -> dict[str, str]:
+def environ_below(folder: Path, url: str) -> dict[str, str]:
+    """The environment of somebody whose things lie below `folder`, and whose Codex asks the model at `url`."""
     codex_home = folder / "home" / ".codex"
     codex_home.mkdir(parents=True)
     (folder / "project").mkdir()
@@ -97,7 +99,8 @@ def _environ(folder: Path, url: str) -> dict[str, str]:
     }
 
 
-def _wall(argv: list[str], environ: dict[str, str], project: Path) -> float:
+def wall_ms(argv: list[str], environ: dict[str, str], project: Path) -> float:
+    """How long a command takes."""
     began = time.monotonic()
     subprocess.run(
         argv, env=environ, cwd=project, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60
@@ -105,7 +108,7 @@ def _wall(argv: list[str], environ: dict[str, str], project: Path) -> float:
     return (time.monotonic() - began) * 1_000
 
 
-def _inside(environ: dict[str, str], project: Path) -> float:
+def inside_ms(environ: dict[str, str], project: Path) -> float:
     answer = subprocess.run(
         [sys.executable, "-c", INSIDE, PROMPT],
         env=environ,
@@ -118,7 +121,8 @@ def _inside(environ: dict[str, str], project: Path) -> float:
     return float(answer.stdout.split()[1])
 
 
-def _verdict(value: float, goal: float) -> str:
+def verdict(value: float, goal: float) -> str:
+    """Whether a goal was reached, in a word."""
     return "ok" if value <= goal else "MISSED"
 
 

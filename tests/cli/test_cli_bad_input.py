@@ -94,7 +94,7 @@ RUN = "run hi"
 ROWS = [
     # what was typed is wrong
     ("rnu hi", 2, "no command 'rnu'; did you mean 'run'?"),
-    ("frobnicate", 2, "no command 'frobnicate'; known: demo, doctor, …"),
+    ("frobnicate", 2, "no command 'frobnicate'; known: batch, demo, doctor, …"),
     ("sessions lits", 2, "no command 'lits'; did you mean 'list'?"),
     ("run hi --schemas x", 2, "No such option '--schemas'. (Did you mean one of: …'--schema'?); see …"),
     ("run", 2, "the prompt is empty; say what is to be done"),

@@ -32,13 +32,37 @@ def does_something(command: click.Command) -> bool:
 def test_there_are_as_many_commands_as_we_mean_to_have() -> None:
     named = sorted(" ".join(path) for path, command in EVERY.items() if does_something(command))
     assert named == [
-        *("demo", "doctor", "doctor billing", "doctor sessions", "fork", "install hooks"),
+        *("audit export", "audit ingest", "audit prune", "audit report"),
+        *("batch", "demo", "doctor", "doctor billing", "doctor mcp", "doctor sessions", "exec", "fork"),
+        *("goal", "install hooks"),
         *("lanes add", "lanes list", "lanes login", "lanes refresh", "lanes remove", "lanes status", "lanes use"),
+        *("plan check", "plan close", "plan init", "plan list", "plan new", "plan resume", "plan show"),
+        *("proxy doctor", "proxy install", "proxy serve", "proxy sessions", "proxy status", "proxy uninstall"),
         *("resources add", "resources lease", "resources list", "resources probe", "resources remove"),
-        *("resume", "review", "run", "runs cancel", "runs list", "runs logs", "runs retry", "runs show", "runs wait"),
-        "schema",
-        *("sessions export", "sessions list", "sessions search", "sessions show", "sessions stats", "sessions sync"),
+        *(
+            "resume",
+            "review",
+            "run",
+            "runs answer",
+            "runs approve",
+            "runs cancel",
+            "runs deny",
+            "runs drop",
+            "runs keep",
+        ),
+        *("runs list", "runs logs", "runs merge", "runs retry", "runs show", "runs steer", "runs wait"),
+        *("schedule add", "schedule list", "schedule remove", "schedule show-next", "schema"),
+        *(
+            "sessions export",
+            "sessions list",
+            "sessions make-visible",
+            "sessions search",
+            "sessions show",
+            "sessions stats",
+            "sessions sync",
+        ),
         *("sessions tail", "sleep adopt", "sleep rollback", "sleep run", "sleep status", "uninstall hooks", "watch"),
+        "worker",
     ]
 
 

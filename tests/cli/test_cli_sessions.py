@@ -86,7 +86,7 @@ def test_a_limit_counts_sessions_and_not_files_that_cannot_be_opened(attic: Term
         ("00000006", 3, "no session '00000006'"),
         ("00000008", 0, "the compressed file ends in the middle"),
         ("00000009", 4, "no permission: "),
-        ("/etc/passwd", 0, "skipped /etc/passwd:1 (byte 0)"),
+        ("/etc/passwd", 3, "/etc/passwd is no session"),
         ("/dev/zero", 3, "no session '/dev/zero'"),
     ],
 )

@@ -191,6 +191,8 @@ def test_folders_that_cannot_be_listed_hide_no_others_and_lose_nothing(busy: Ter
     done = busy.type("sessions", "sync", "--json", through=UNPRIVILEGED)
     assert (done.code, done.answer["closed"], done.answer["gone"]) == (0, ["sessions/2026/11/21"], 0)
     assert listed(busy, through=UNPRIVILEGED) == set(FILES) | {77}  # as it was when it could be seen
+    found = busy.type("sessions", "search", "hello", "--json", through=UNPRIVILEGED)
+    assert found.answer["closed"] == ["sessions/2026/11/21"]
     assert "sessions/2026/11/21 could not be listed" in busy.type("sessions", "list", through=UNPRIVILEGED).err
     shut.chmod(0o700)
     assert busy.type("sessions", "sync", "--json").answer["read"] == 0

@@ -165,6 +165,17 @@ def test_a_name_that_means_no_session_is_refused(desk: Terminal, words: tuple[st
     assert "\x1b" not in done.err
 
 
+@pytest.mark.parametrize("content", ["", "hello\nworld\n", '{"a":1}\n', "\0" * 9])
+@pytest.mark.parametrize("words", [("show",), ("show", "--brief"), ("export",)])
+def test_a_file_that_is_no_session_is_refused(
+    desk: Terminal, words: tuple[str, ...], content: str, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.jsonl").write_text(content)
+    done = desk.type("sessions", *words, str(tmp_path / "notes.jsonl"))
+    assert (done.code, done.out) == (3, "")
+    assert "notes.jsonl is no session" in done.err
+
+
 def test_the_last_items_are_printed(desk: Terminal) -> None:
     done = desk.type("sessions", "tail", TOOLS, "-n", "2")
     assert (done.code, done.err) == (0, "")

@@ -34,7 +34,12 @@ def command(*, every: bool, as_json: bool, keep: bool, port: int) -> int:
     settings = configuration.load()
     clock = SystemClock()
     base = private_folder(settings.cache / "demo") / new_id("demo", clock)
-    binary = find(setting=settings.codex, search_path=settings.search_path, cache=private_folder(base) / "probes.json")
+    binary = find(
+        setting=settings.codex,
+        search_path=settings.search_path,
+        user_home=settings.user_home,
+        cache=private_folder(base) / "probes.json",
+    )
     reports = list[FlightReport]()
     with ModelServer(port=port) as server:
         for name in benchmarks.seeds() if every else (FIRST,):

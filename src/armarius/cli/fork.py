@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from armarius.cli.database import named
 from armarius.cli.running import do, flags, read_prompt, words_of
 from armarius.dispatch.api import open_dispatch
 
@@ -21,5 +22,5 @@ def command(*, name: str, prompt: str | None, **typed: Any) -> int:
     words = words_of(typed)
     text = read_prompt(prompt, is_optional=True)
     options = words.options()
-    with open_dispatch() as dispatch:
+    with open_dispatch(database=named()) as dispatch:
         return do(dispatch, dispatch.fork_request(name, text, options), words)

@@ -12,21 +12,12 @@ import click
 import msgspec
 
 from armarius.errors import ArmariusError
+from armarius.visible import CONTROLS_AND_BIDI, clean
 
 __all__ = ["as_json_text", "clean", "print_error", "print_json", "print_table", "say"]
 
-_KEPT = "\n\t"
-_CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
-_BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
-_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *_BIDI)}
+_ESCAPED = {code: f"\\u{code:04x}" for code in CONTROLS_AND_BIDI if code >= ord("\x7f")}
 """What JSON lets through and a terminal does not; outside of strings JSON has none of these."""
-
-_VISIBLE = {code: repr(chr(code))[1:-1] for code in (*_CONTROLS, *_BIDI) if chr(code) not in _KEPT}
-
-
-def clean(text: str) -> str:
-    """`text` with control and bidirectional characters made visible; lines and tabs stay."""
-    return text.translate(_VISIBLE)
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from armarius.cli.database import named
 from armarius.cli.running import do, flags, folder_of, read_prompt, words_of
 from armarius.codex.command import Review
 from armarius.dispatch.api import open_dispatch
@@ -25,5 +26,5 @@ def command(*, prompt: str | None, uncommitted: bool, base: str | None, commit: 
     target = Review(uncommitted=uncommitted, base=base, commit=commit)
     text = read_prompt(prompt, is_optional=target != Review())
     options = words.options()
-    with open_dispatch(folder_of(options.cwd), lane=options.lane) as dispatch:
+    with open_dispatch(folder_of(options.cwd), lane=options.lane, database=named()) as dispatch:
         return do(dispatch, dispatch.review_request(target, text, options), words)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from armarius import settings as configuration
+from armarius.cli.database import load
 from armarius.cli.running import do, flags, folder_of, read_prompt, words_of
 from armarius.dispatch.desk import Desk
 from armarius.dispatch.workbench import workbench
@@ -24,7 +24,7 @@ def command(*, prompt: str | None, **typed: Any) -> int:
     words = words_of(typed)
     text = read_prompt(prompt)
     options = words.options()
-    settings = configuration.load(folder_of(options.cwd))
+    settings = load(folder_of(options.cwd))
     with workbench(settings, options.lane) as bench:
         desk = Desk(settings, bench)
         return do(desk, desk.request(text, options), words)

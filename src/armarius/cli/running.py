@@ -17,14 +17,23 @@ from typing import Any, Self, TypeVar
 import click
 import msgspec
 
+from armarius.budget import NO_BUDGET, parse_budget
+from armarius.cli.database import DATABASE
 from armarius.cli.output import print_json, say
+from armarius.cli.runs.asking import tell_of_questions
+from armarius.cli.runs.lines import print_runs
+from armarius.cli.sharing import NEEDING, SHARING, waiting_of
+from armarius.codex.command import Approval
 from armarius.codex.overrides import parse_override
-from armarius.dispatch.answer import read_schema
 from armarius.dispatch.desk import Desk, Options
+from armarius.dispatch.detached import detach
 from armarius.dispatch.interrupts import Interrupts
-from armarius.dispatch.request import RunRequest, RunResult
 from armarius.errors import DataError, UsageError
 from armarius.files import file_kind, write_atomic
+from armarius.runs.answer import read_schema
+from armarius.runs.queued import line
+from armarius.runs.request import RunRequest, RunResult
+from armarius.sharing.wish import Sharing
 from armarius.thread import Sandbox
 
 __all__ = ["AS_JSON", "Flags", "do", "flags", "folder_of", "read_prompt", "report", "words_of"]
@@ -38,6 +47,12 @@ _PATH = click.Path(path_type=Path)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 
 _SANDBOX = click.option("--sandbox", type=click.Choice([mode.flag for mode in Sandbox]), help="What commands may do.")
+_APPROVAL = click.option(
+    "--approval",
+    type=click.Choice(["never", "on-request"]),
+    default="never",
+    help="Whether a person is asked for what the sandbox forbids: see `armarius runs approve`.",
+)
 _SCHEMA = click.option("--schema", "schema_file", type=_PATH, help="JSON Schema the answer must fit.")
 _COMMON = (
     click.option("-C", "--cd", "folder", type=_PATH, help="Work in this folder."),
@@ -47,6 +62,9 @@ _COMMON = (
     click.option("--profile", help="A profile of yours: NAME.config.toml in CODEX_HOME."),
     click.option("--config", "config", multiple=True, metavar="KEY=VALUE", help="A harmless key of Codex's."),
     click.option("--timeout", type=float, help="Seconds until the run is ended."),
+    click.option(
+        "--budget", metavar="MEASURE=N,…", help="What it may use up: tokens, requests, turns, minutes, agents."
+    ),
     click.option("-o", "--last-message", type=_PATH, help="Write the answer of a completed turn to this file."),
     click.option("--events", type=_PATH, help="Write Codex's events to this file, as they come."),
     AS_JSON,
@@ -54,6 +72,11 @@ _COMMON = (
 _WRITING = (
     click.option("--add-dir", "add_dirs", type=_PATH, multiple=True, help="A further folder that may be written to."),
     click.option("--skip-git-check", is_flag=True, help="Let a run write where there is no git repository."),
+)
+_QUEUE = (
+    click.option("--detach", is_flag=True, help="Return at once; a worker does the run."),
+    click.option("--any-host", is_flag=True, help="With --detach: any host may do it that has its folder and lane."),
+    DATABASE,
 )
 _LANE = click.option("--lane", help="The login to use: one of `armarius lanes`, or `own`.")
 _IMAGE = click.option("--image", "images", type=_PATH, multiple=True, help="An image that goes with the prompt.")
@@ -65,12 +88,14 @@ def flags(
 ) -> Callable[[_F], _F]:
     """The flags of a Codex user, as far as a command has a use for them."""
     chosen = [
-        *((_SANDBOX, _SCHEMA) if writes else ()),
+        *((_SANDBOX, _APPROVAL, _SCHEMA) if writes else ()),
         *_COMMON[:5],
         *((_IMAGE,) if images else ()),
-        *(_WRITING if writes else ()),
+        *((*_WRITING, *SHARING) if writes else ()),
+        *NEEDING,
         *((_EPHEMERAL,) if ephemeral else ()),
         *((_LANE,) if lane else ()),
+        *_QUEUE,
         *_COMMON[5:],
     ]
 
@@ -88,6 +113,7 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
     as_json: bool
     folder: Path | None = None
     sandbox: str | None = None
+    approval: Approval = "never"
     schema_file: Path | None = None
     model: str | None = None
     effort: str | None = None
@@ -98,10 +124,22 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
     config: tuple[str, ...] = ()
     lane: str | None = None
     timeout: float | None = None
+    budget: str | None = None
     ephemeral: bool = False
     skip_git_check: bool = False
+    checkout: bool = False
+    base: str | None = None
+    with_uncommitted: bool = False
+    allow_commit: bool = False
+    scope: tuple[str, ...] = ()
+    after: str | None = None
+    reviewed: str | None = None
+    needs: tuple[str, ...] = ()
+    wait: float | None = None
     last_message: Path | None = None
     events: Path | None = None
+    detach: bool = False
+    any_host: bool = False
 
     def options(self) -> Options:
         """The same as a wish."""
@@ -118,9 +156,16 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
             lane=self.lane,
             schema=read_schema(self.schema_file) if self.schema_file else None,
             timeout=self.timeout,
+            budget=NO_BUDGET if self.budget is None else parse_budget(self.budget),
             ephemeral=self.ephemeral,
             skip_git_check=self.skip_git_check,
+            approval=self.approval,
+            sharing=self._sharing(),
         )
+
+    def _sharing(self) -> Sharing:
+        names = Sharing.__struct_fields__
+        return Sharing(**{name: getattr(self, name) for name in names})
 
 
 def words_of(typed: dict[str, Any]) -> Flags:
@@ -138,10 +183,31 @@ def folder_of(folder: Path | None) -> Path:
 
 def do(desk: Desk, request: RunRequest, typed: Flags) -> int:
     """Run a request to its end, write the files that were asked for, and print what came of it."""
+    if typed.detach or typed.any_host:
+        return hand_in(desk, request, typed)
     with Interrupts() as interrupts, Outputs(typed.last_message, typed.events) as outputs:
-        result = desk.do(request, each=outputs.event if typed.events else None, interrupts=interrupts)
-        outputs.end(result)
+        each = outputs.event if typed.events else None
+        if request.approval != "never":
+            each = tell_of_questions(each)
+        result = desk.do(request, each=each, interrupts=interrupts, waiting=waiting_of(typed.wait))
+        outputs.end(result.answer)
         return report(result, as_json=typed.as_json)
+
+
+def hand_in(desk: Desk, request: RunRequest, typed: Flags) -> int:
+    """Leave a request to a worker, and print which run it is."""
+    if not typed.detach:
+        raise UsageError("any-host", "--any-host goes with --detach", "add --detach")
+    if typed.last_message is not None or typed.events is not None or typed.wait is not None:
+        raise UsageError(
+            "detach-files", "nobody is there to write files or to wait", "leave out -o, --events and --wait"
+        )
+    run = detach(desk.settings, desk.bench.runner, request, any_host=typed.any_host)
+    if typed.as_json:
+        print_runs([run], as_json=True, line=line(desk.bench.ledger))
+    else:
+        say(run.id)
+    return 0
 
 
 class Outputs:
@@ -166,10 +232,10 @@ class Outputs:
         while line:
             line = line[os.write(self._descriptor, line) :]
 
-    def end(self, result: RunResult) -> None:
+    def end(self, answer: str | None) -> None:
         """Write the answer, if there is one."""
-        if self._answer is not None and result.answer is not None:
-            write_atomic(self._answer, result.answer.encode())
+        if self._answer is not None and answer is not None:
+            write_atomic(self._answer, answer.encode())
 
     def __exit__(self, *_: object) -> None:
         if self._descriptor >= 0:
@@ -276,4 +342,8 @@ def _summary(result: RunResult) -> str:
         parts.append(f"{result.failed_changes} patches failed")
     if result.files_changed:
         parts.append("changed " + ", ".join(result.files_changed))
+    if result.work is not None and result.work.ref is not None:
+        parts.append(f"work at {result.work.ref}")
+    if result.work is not None and result.work.left_out:
+        parts.append("left out " + ", ".join(left.path for left in result.work.left_out))
     return " · ".join(parts)

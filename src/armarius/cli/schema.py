@@ -5,14 +5,26 @@ from typing import Any
 import click
 import msgspec
 
+from armarius.audit.stream_report import AuditReport
+from armarius.audit.streams import Ingested, PruneReport
+from armarius.batch.batch import BatchItem, BatchOrder, BatchReport
+from armarius.cli.audit.export import AuditEvent
 from armarius.cli.doctor.billing import BillingReport
+from armarius.cli.doctor.mcp import McpReport
+from armarius.cli.gate.plan import GatePlan
 from armarius.cli.output import print_json, say
+from armarius.cli.plan.show import PlanShown
+from armarius.cli.queued import QueuedMessage
+from armarius.cli.runs.asking import Spoken
 from armarius.cli.runs.lines import RunList, RunRecord
+from armarius.cli.schedule.lines import ScheduleList, ScheduleTimes
 from armarius.cli.sessions.search import Found
 from armarius.cli.sleep import SleepStatus
+from armarius.cli.worker import WorkerReport
 from armarius.codex.process import Exit
 from armarius.demo.flight import FlightReport
-from armarius.dispatch.request import RunEvent, RunResult
+from armarius.dispatch.goal import GoalReport
+from armarius.dispatch.works import RunWork
 from armarius.doctor import Diagnosis
 from armarius.errors import UsageError, nearest
 from armarius.evolve.reflect import SCHEMA as EDITS
@@ -20,9 +32,21 @@ from armarius.evolve.rehearsal import Rehearsal
 from armarius.evolve.report import NightReport
 from armarius.evolve.staging import Change
 from armarius.evolve.tasks import TaskFile
+from armarius.gate.recorded import Decisions
 from armarius.install.hooks import HooksReport
+from armarius.install.profile import ProfileReport
+from armarius.install.proxy_doctor import ProxyDiagnosis, ProxyStatus
 from armarius.lanes.status import LaneList, LaneReports, LaneRow
+from armarius.plans.check import CheckReport
+from armarius.plans.closing import PlanClosed
+from armarius.plans.folder import PlanList
+from armarius.plans.resume import Resumption
+from armarius.plans.setup import NewPlan, PlansReport
+from armarius.recorder.exchange import Exchange
+from armarius.recorder.flow import ProxyState
+from armarius.recorder.turns import RecordedSessions
 from armarius.resources.report import LeaseReport, ResourceChange, ResourceList, ResourceProbe
+from armarius.runs.request import RunEvent, RunResult
 from armarius.sessions.brief import Brief
 from armarius.sessions.export import Exported
 from armarius.sessions.follow import News
@@ -31,6 +55,7 @@ from armarius.sessions.listing import Listing
 from armarius.sessions.shown import Shown
 from armarius.sessions.stats import Stats
 from armarius.sessions.sync import Synced
+from armarius.sessions.visible import Visibility
 from armarius.thread import Thread
 from armarius.watch.signals import Signal
 
@@ -44,6 +69,13 @@ class _Error(msgspec.Struct, frozen=True, tag_field="schema", tag="armarius.erro
 
 
 SHAPES = {
+    "audit_event": AuditEvent,
+    "audit_ingest": Ingested,
+    "audit_prune": PruneReport,
+    "audit_report": AuditReport,
+    "batch": BatchReport,
+    "batch_item": BatchItem,
+    "batch_order": BatchOrder,
     "brief": Brief,
     "export": Exported,
     "item": News,
@@ -51,15 +83,33 @@ SHAPES = {
     "demo": FlightReport,
     "doctor": Diagnosis,
     "doctor_billing": BillingReport,
+    "doctor_mcp": McpReport,
     "doctor_sessions": Health,
     "error": _Error,
     "exit": Exit,
+    "gate_plan": GatePlan,
+    "gate_replay": Decisions,
+    "goal": GoalReport,
     "hooks": HooksReport,
     "lane": LaneRow,
     "lane_status": LaneReports,
     "lanes": LaneList,
     "lease": LeaseReport,
     "night": NightReport,
+    "plan": PlanShown,
+    "plan_check": CheckReport,
+    "plan_closed": PlanClosed,
+    "plan_init": PlansReport,
+    "plan_new": NewPlan,
+    "plan_resume": Resumption,
+    "plans": PlanList,
+    "queued_message": QueuedMessage,
+    "exchange": Exchange,
+    "proxy_doctor": ProxyDiagnosis,
+    "proxy_profile": ProfileReport,
+    "proxy_sessions": RecordedSessions,
+    "proxy_state": ProxyState,
+    "proxy_status": ProxyStatus,
     "rehearsal": Rehearsal,
     "resource": ResourceChange,
     "resource_probe": ResourceProbe,
@@ -67,16 +117,22 @@ SHAPES = {
     "run": RunResult,
     "run_event": RunEvent,
     "run_record": RunRecord,
+    "run_work": RunWork,
     "runs": RunList,
+    "schedule_times": ScheduleTimes,
+    "schedules": ScheduleList,
     "search": Found,
     "session": Shown,
     "sessions": Listing,
     "signal": Signal,
     "sleep_status": SleepStatus,
+    "spoken": Spoken,
     "stats": Stats,
     "sync": Synced,
     "tasks": TaskFile,
     "thread": Thread,
+    "worker": WorkerReport,
+    "visibility": Visibility,
 }
 
 
@@ -96,11 +152,11 @@ def command(*, name: str | None) -> int:
         return 0
     if plain not in SHAPES:
         raise UsageError("schema-unknown", f"no schema called {name!r}", nearest(plain, (*SHAPES, "edits")))
-    print_json(_schema(plain))
+    print_json(schema_named(plain))
     return 0
 
 
-def _schema(plain: str) -> dict[str, Any]:
+def schema_named(plain: str) -> dict[str, Any]:
     """The JSON Schema of one shape; an answer is recognised by the name that it carries."""
     name = f"armarius.{plain}.v1"
     schema = msgspec.json.schema(SHAPES[plain])

@@ -47,7 +47,7 @@ def command(*, lane: str | None, profile: str | None, as_json: bool) -> int:
         settings,
         lanes.home(name),
         kind=found.kind if found else None,
-        program=locate(setting=settings.codex, search_path=settings.search_path)[0],
+        program=locate(setting=settings.codex, search_path=settings.search_path, user_home=settings.user_home)[0],
         cwd=Path.cwd(),
         profile=profile,
     )

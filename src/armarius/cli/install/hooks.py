@@ -18,20 +18,22 @@ from armarius.install.hooks import Hooks, HooksReport
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Install there; default: your CODEX_HOME.",
 )
+@click.option("--plans", is_flag=True, help="Also check ExecPlans when a turn has written to one.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(*, codex_home: Path | None, dry_run: bool, as_json: bool) -> int:
+def command(*, codex_home: Path | None, plans: bool, dry_run: bool, as_json: bool) -> int:
     """Let Codex report when a session starts, waits for a person, stops or ends.
 
     Adds entries to `hooks.json` and has Codex trust those, and no others. Each adds one line to a file
     of Armarius, without anything that was said. Sessions that run already know of it when they are
-    started again. `armarius uninstall hooks` restores both files.
+    started again. `armarius uninstall hooks` restores both files. With --plans, a turn that leaves a plan
+    in `execplans/` that breaks its rules is told so, once, and goes on to correct it.
     """
     settings = configuration.load()
     cache = private_folder(settings.home) / "probes.json"
-    binary = find(setting=settings.codex, search_path=settings.search_path, cache=cache)
+    binary = find(setting=settings.codex, search_path=settings.search_path, user_home=settings.user_home, cache=cache)
     hooks = Hooks(codex_home or settings.codex_home, settings.home, settings.environ, SystemClock())
-    report = hooks.install(binary.path, dry_run=dry_run)
+    report = hooks.install(binary.path, plans=plans, dry_run=dry_run)
     print_json(report) if as_json else _say(report)
     return 0
 

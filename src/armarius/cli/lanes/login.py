@@ -29,7 +29,7 @@ def command(*, name: str, device_auth: bool, as_json: bool) -> int:
         raise UsageError("lane-name", f"`{OWN}` is your CODEX_HOME and no lane", "run `codex login` yourself")
     if device_auth and lane.kind == "api":
         raise UsageError("lane-login", "a key is not got from a device", "leave out --device-auth")
-    program, _ = locate(setting=settings.codex, search_path=settings.search_path)
+    program, _ = locate(setting=settings.codex, search_path=settings.search_path, user_home=settings.user_home)
     make_login(program, lanes.home(name), settings.environ, device_auth=device_auth, api_key=lane.kind == "api")
     admit(settings, lanes.home(name), kind=lane.kind, program=program)
     row = row_of(lanes, name)

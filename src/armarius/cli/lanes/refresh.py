@@ -25,7 +25,7 @@ def command(*, name: str | None, as_json: bool) -> int:
     name = name or lanes.default()
     lanes.find(name)
     home = lanes.home(name)
-    program, _ = locate(setting=settings.codex, search_path=settings.search_path)
+    program, _ = locate(setting=settings.codex, search_path=settings.search_path, user_home=settings.user_home)
     until_us = SystemClock().now_us() + int(settings.timeout * 1_000_000)
     refresh_login(program, home, environ_for(home, settings.environ), settings.locks, until_us)
     row = row_of(lanes, name)

@@ -21,7 +21,7 @@ def command(*, name: str | None, as_json: bool) -> int:
     """
     settings = configuration.load()
     try:
-        program = locate(setting=settings.codex, search_path=settings.search_path)[0]
+        program = locate(setting=settings.codex, search_path=settings.search_path, user_home=settings.user_home)[0]
     except HostError:
         program = None  # all else is known without it
     answer = report_lanes(settings, SystemClock(), program, name)

@@ -2,6 +2,7 @@
 
 import click
 
+from armarius.cli.database import OPTION
 from armarius.cli.group import LazyGroup
 
 COMMANDS = {
@@ -13,6 +14,6 @@ COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, package="armarius.cli.resources", commands=COMMANDS)
+@click.group(cls=LazyGroup, package="armarius.cli.resources", commands=COMMANDS, common=(OPTION,))
 def command() -> None:
     """What is scarce, who has it, and using it alone."""

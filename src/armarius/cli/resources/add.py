@@ -5,7 +5,7 @@ import re
 import click
 import msgspec
 
-from armarius import settings as configuration
+from armarius.cli.database import load
 from armarius.cli.output import print_json, say
 from armarius.cli.resources.opened import obtaining
 from armarius.errors import UsageError
@@ -36,7 +36,7 @@ def command(*, name: str, kind: str, as_json: bool, **said: object) -> int:
     if not re.fullmatch(RESOURCE_NAME, name):
         raise UsageError("resource-name", f"{name[:80]!r} is no name", "use a-z, 0-9, - and _, a letter first")
     spec = _spec(kind, {key: value for key, value in said.items() if value not in (None, ())})
-    settings = configuration.load()
+    settings = load()
     with obtaining(settings) as desk:
         one = declare(desk.ledger, name, spec, settings.resources, now_us=desk.clock.now_us())
     if as_json:

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from armarius import settings as configuration
+from armarius.cli.database import load
 from armarius.cli.output import print_json, say
 from armarius.cli.resources.opened import obtaining, opened_leases
 from armarius.errors import HostError, UsageError
@@ -51,7 +51,7 @@ def command(
     if not words:
         raise UsageError("lease", "there is no command to run", "write it after `--`")
     needs = parse_needs((need, *others))
-    settings = configuration.load()
+    settings = load()
     wait_us = None if wait and timeout is None else int((timeout or 0) * 1_000_000)
     with obtaining(settings) as desk:
         began_us = desk.clock.monotonic_us()

@@ -2,7 +2,7 @@
 
 import click
 
-from armarius import settings as configuration
+from armarius.cli.database import load
 from armarius.cli.output import print_json, print_table
 from armarius.cli.resources.opened import obtaining
 from armarius.resources.catalogue import declared_in, readings
@@ -16,8 +16,8 @@ def command(*, as_json: bool) -> int:
 
     Nothing is looked at anew; `armarius resources probe` does that.
     """
-    settings = configuration.load()
-    if settings.ledger.exists():
+    settings = load()
+    if settings.has_ledger:
         with obtaining(settings) as desk:
             now_us = desk.clock.now_us()
             answer = list_of(desk.declared, desk.leases.all(), readings(desk.ledger), now_us)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from armarius.clock import SystemClock
+from armarius.dispatch.keeper import Keeper
 from armarius.dispatch.workbench import ledger_of
 from armarius.resources.catalogue import declared_in
 from armarius.resources.leases import Leases, Owner
@@ -22,7 +23,8 @@ def obtaining(settings: Settings) -> Generator[Obtaining]:
     with ledger_of(settings) as ledger:
         declared = declared_in(ledger, settings.resources)
         prober = Prober(settings.environ, Path.cwd())
-        yield Obtaining(ledger, Leases(ledger, clock), prober, clock, declared)
+        tidy = Keeper(ledger, clock).recover
+        yield Obtaining(ledger, Leases(ledger, clock), prober, clock, declared, tidy=tidy)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import click
 
-from armarius import settings as configuration
+from armarius.cli.database import load
 from armarius.cli.output import print_json, print_table
 from armarius.cli.resources.opened import obtaining
 from armarius.resources.kinds import spec_of
@@ -19,7 +19,7 @@ def command(*, needs: tuple[str, ...], as_json: bool) -> int:
     NEED is gpu:1, port:8080, ram:8GiB, disk:10GiB@/path or NAME:2; without one, the GPUs and all that
     is declared. Who holds a lease is not asked. Exit code 0 when all of it is free, 1 when not.
     """
-    settings = configuration.load()
+    settings = load()
     wanted = parse_needs(needs)
     with obtaining(settings) as desk:
         wanted = wanted or tuple(Need(name) for name in sorted({"gpu", *desk.declared}))

@@ -2,7 +2,7 @@
 
 import click
 
-from armarius import settings as configuration
+from armarius.cli.database import load
 from armarius.cli.output import print_json, say
 from armarius.cli.resources.opened import obtaining
 from armarius.resources.catalogue import withdraw
@@ -17,7 +17,7 @@ def command(*, name: str, as_json: bool) -> int:
 
     NAME was declared with `armarius resources add` and is not held by anybody.
     """
-    settings = configuration.load()
+    settings = load()
     with obtaining(settings) as desk:
         withdraw(desk.ledger, desk.leases, name, settings.resources)
     if as_json:

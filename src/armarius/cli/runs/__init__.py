@@ -2,6 +2,7 @@
 
 import click
 
+from armarius.cli.database import OPTION
 from armarius.cli.group import LazyGroup
 
 COMMANDS = {
@@ -11,9 +12,16 @@ COMMANDS = {
     "wait": "Wait until runs are over.",
     "cancel": "End a run and everything it started.",
     "retry": "Ask once more what an earlier run was asked.",
+    "merge": "Bring a run's work in its own checkout into a branch.",
+    "keep": "Give up a run's checkout and keep its work.",
+    "drop": "Give up a run's checkout and its work.",
+    "approve": "Allow the one thing that a run waits for.",
+    "deny": "Refuse the one thing that a run waits for.",
+    "answer": "Answer what a run wants to know.",
+    "steer": "Say something to a run while its turn goes on.",
 }
 
 
-@click.group(cls=LazyGroup, package="armarius.cli.runs", commands=COMMANDS)
+@click.group(cls=LazyGroup, package="armarius.cli.runs", commands=COMMANDS, common=(OPTION,))
 def command() -> None:
     """What was run, and how it ended."""

@@ -4,7 +4,7 @@ import click
 
 from armarius.cli.runs.lines import AS_JSON, keeper, print_runs
 from armarius.dispatch.afterwards import cancel
-from armarius.dispatch.records import find_run
+from armarius.runs.records import find_run
 
 
 @click.command()

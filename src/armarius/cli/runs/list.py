@@ -2,13 +2,14 @@
 
 import click
 
-from armarius import settings as configuration
+from armarius.cli.database import load
 from armarius.cli.output import say
 from armarius.cli.runs.lines import AS_JSON, print_runs
 from armarius.clock import SystemClock
 from armarius.dispatch.keeper import Keeper
-from armarius.dispatch.records import RunRow, latest_runs
 from armarius.dispatch.workbench import ledger_of
+from armarius.runs.queued import line
+from armarius.runs.records import RunRow, latest_runs
 
 ROLES = ("worker", "replay", "reflection", "reviewer")
 
@@ -19,14 +20,15 @@ ROLES = ("worker", "replay", "reflection", "reviewer")
 @AS_JSON
 def command(*, limit: int, role: str | None, as_json: bool) -> int:
     """List runs, newest first."""
-    settings = configuration.load()
-    runs = list[RunRow]()
-    if settings.ledger.exists():
+    settings = load()
+    runs, waiting = list[RunRow](), dict[str, int]()
+    if settings.has_ledger:
         with ledger_of(settings) as ledger:
             Keeper(ledger, SystemClock()).recover()
             runs = latest_runs(ledger, most=limit, role=role)
+            waiting = line(ledger)
     if runs or as_json:
-        print_runs(runs, as_json=as_json)
+        print_runs(runs, as_json=as_json, line=waiting)
     else:
         say("No runs yet. Start one with `armarius run`.")
     return 0

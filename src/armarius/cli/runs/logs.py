@@ -3,11 +3,12 @@
 import click
 
 from armarius.cli.output import as_json_text, clean, say
+from armarius.cli.runs.asking import question_in
 from armarius.cli.runs.lines import keeper
 from armarius.codex.events import fold
 from armarius.dispatch.afterwards import event_of_run, events_of_run, stderr_of_run
-from armarius.dispatch.records import find_run
 from armarius.errors import UsageError
+from armarius.runs.records import find_run
 from armarius.thread import AgentMessage, Command, FileChange, Item, ItemStatus, Notice, Reasoning
 
 
@@ -40,6 +41,8 @@ def command(*, run: str, follow: bool, raw: bool, stderr: bool, as_json: bool) -
 
 
 def _tell(line: bytes, number: int) -> None:
+    if words := question_in(line):
+        say(words)
     stream = fold([line], name="events", number=number)
     if stream.error is not None:
         say(f"! {stream.error}")

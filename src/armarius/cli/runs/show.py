@@ -3,9 +3,12 @@
 import click
 
 from armarius.cli.output import print_json, say
-from armarius.cli.runs.lines import AS_JSON, RunRecord, event_line, keeper, run_line
+from armarius.cli.runs.asking import words_of_question
+from armarius.cli.runs.lines import AS_JSON, RunRecord, event_line, keeper, questions_of, run_line, shown_state
+from armarius.cli.runs.metering import MeterLine, words_of_meter
 from armarius.clock import rfc3339
-from armarius.dispatch.records import find_run
+from armarius.dispatch.meter import spent_by
+from armarius.runs.records import find_run
 from armarius.store.ledger import events_of
 
 
@@ -20,13 +23,17 @@ def command(*, run: str, as_json: bool) -> int:
     with keeper() as runs:
         row = find_run(runs.ledger, run)
         events = events_of(runs.ledger, row.id)
+        meter = MeterLine(spent_by(runs, row), row.asked.budget)
     if as_json:
-        print_json(RunRecord(run_line(row), row.outcome, tuple(map(event_line, events))))
+        print_json(RunRecord(run_line(row), row.outcome, tuple(map(event_line, events)), questions_of(row), meter))
         return 0
-    say(f"{row.id}  {row.state}  {row.role}")
+    say(f"{row.id}  {shown_state(row)}  {row.role}")
     say(f"in {row.cwd} · sandbox {row.sandbox} · codex {row.codex_version or '?'}")
+    say(words_of_meter(meter))
     for event in events:
         say(f"  {rfc3339(event.at_us)}  {event.kind} {event.body}")
+    for question in questions_of(row):
+        say("\n".join(words_of_question(row.id, question)))
     result = row.outcome
     if result is not None:
         usage = result.usage
