@@ -26,6 +26,7 @@ from armarius.proof.receipt import (
     Asked,
     Failure,
     Files,
+    Granted,
     Leased,
     ProcessEnd,
     Receipt,
@@ -45,11 +46,12 @@ from armarius.runs.records import QUERIES, AttemptRow, RunRow
 from armarius.runs.request import RunRequest, RunResult
 from armarius.store.database import Database
 from armarius.store.ledger import events_of
-from armarius.thread import Command, ResponseUsage
+from armarius.thread import Command, Usage
 
 __all__ = [
     "ANSWER",
     "DIFF",
+    "EVIDENCE",
     "PINS",
     "RECEIPT",
     "Paper",
@@ -59,6 +61,8 @@ __all__ = [
     "prepare",
     "seal",
     "seal_unclaimed",
+    "tokens_of",
+    "tried_of",
 ]
 
 RECEIPT = "receipt.json"
@@ -66,6 +70,8 @@ ANSWER = "answer.txt"
 """The agent's last message, in the folder of its attempt."""
 PINS = "pins.json"
 """What there was before the agent began (`proof.required.Pins`)."""
+EVIDENCE = "evidence"
+"""What a packet asked to be there afterwards, by its place in the packet."""
 DIFF = "changes.diff"
 """What a checkout's work changes."""
 
@@ -101,6 +107,15 @@ class Paper(msgspec.Struct, frozen=True):
     is_recovered: bool
 
 
+class _UsageRow(Usage, frozen=True, kw_only=True):
+    response_id: str
+    turn_id: str
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self.input, self.cached_input, self.cache_write, self.output, self.reasoning)
+
+
 class _Launched(msgspec.Struct, frozen=True):
     argv: tuple[str, ...] = ()
     environ: tuple[str, ...] = ()
@@ -134,7 +149,6 @@ def seal(
     number: int,
     result: RunResult,
     end: Exit,
-    responses: Iterable[ResponseUsage],
     commands: tuple[Command, ...],
     agents: tuple[str, ...],
     leases: Iterable[Lease],
@@ -144,7 +158,7 @@ def seal(
     run = ledger.fetch_one(QUERIES.run_by_id, RunRow, id=result.id)
     if run is None or run.ended_at_us is None:
         return None
-    receipt = _base(ledger, now_us, me, run, result, number)
+    receipt = _base(ledger, me, run, result, number)
     receipt = msgspec.structs.replace(
         receipt,
         recovered=paper.is_recovered,
@@ -155,7 +169,6 @@ def seal(
         stdin=paper.stdin,
         end=ProcessEnd(end.outcome, end.exit_code, end.signal, end.stragglers, end.outcome == "deadline"),
         agents=agents,
-        responses=tuple(Tokens(one.response_id, one.turn_id, one.usage) for one in responses),
         files=msgspec.structs.replace(receipt.files, head_before=paper.head_before, head_after=paper.head_after),
         commands=tuple(map(_seen, commands[:_MOST_COMMANDS])),
         commands_total=len(commands),
@@ -171,9 +184,7 @@ def seal_unclaimed(ledger: Database, now_us: int, result: RunResult) -> chain.Ro
     run = ledger.fetch_one(QUERIES.run_by_id, RunRow, id=result.id)
     if run is None or run.ended_at_us is None or not folder.parent.is_dir():
         return None
-    return _write(
-        ledger, now_us, _base(ledger, now_us, identity_of(os.getpid()) or {}, run, result, 0), private_folder(folder)
-    )
+    return _write(ledger, now_us, _base(ledger, identity_of(os.getpid()) or {}, run, result, 0), private_folder(folder))
 
 
 def mark(ledger: Database, folder: str, row: chain.Row) -> None:
@@ -202,7 +213,7 @@ def _write(ledger: Database, now_us: int, receipt: Receipt, folder: Path) -> cha
     return chain.add_row(ledger, now_us, kind="run", run_id=receipt.run, number=receipt.attempt, path=path, data=data)
 
 
-def _base(ledger: Database, now_us: int, me: Identity, run: RunRow, result: RunResult, number: int) -> Receipt:
+def _base(ledger: Database, me: Identity, run: RunRow, result: RunResult, number: int) -> Receipt:
     """What the ledger and the result alone say."""
     work, problem = result.work, result.problem
     request = run.asked
@@ -231,7 +242,7 @@ def _base(ledger: Database, now_us: int, me: Identity, run: RunRow, result: RunR
         turns=result.turns,
         agents=(),
         usage=result.usage,
-        responses=(),
+        responses=tokens_of(ledger, run.id),
         files=Files(result.files_changed, result.files_evidence, result.outside, None, None),
         work=None
         if work is None
@@ -247,18 +258,19 @@ def _base(ledger: Database, now_us: int, me: Identity, run: RunRow, result: RunR
         commands_total=0,
         required=result.required,
         leases=(),
-        attempts=_attempts(ledger, run.id),
+        attempts=tried_of(ledger, run.id),
         approvals=_spoken(ledger, run.id),
         artefacts=(),
         started_at_us=result.started_at_us,
         ended_at_us=result.ended_at_us,
         duration_us=result.duration_us,
-        written_at_us=now_us,
+        written_at_us=run.ended_at_us or 0,
         written_by=f"{me.get('host', '')}:{me.get('pid', '')}",
     )
 
 
 def _asked(run: RunRow, request: RunRequest) -> Asked:
+    said = request.authorisation
     return Asked(
         request_sha256=hash_bytes(run.request.encode()),
         prompt_sha256=hash_bytes(request.prompt.encode()),
@@ -276,12 +288,23 @@ def _asked(run: RunRow, request: RunRequest) -> Asked:
         base=request.base,
         needs=request.needs,
         origin=request.origin,
+        network=request.network,
+        authorisation=None
+        if said is None
+        else Granted(said.who, redact(said.scope), redact(said.reason), said.until_us),
         packet=request.packet,
         stop_condition=request.stop_condition,
     )
 
 
-def _attempts(ledger: Database, run_id: str) -> tuple[Tried, ...]:
+def tokens_of(ledger: Database, run_id: str) -> tuple[Tokens, ...]:
+    """What each response of a run cost, as the ledger has it."""
+    rows = ledger.fetch(chain.QUERIES.usage_rows, _UsageRow, run_id=run_id)
+    return tuple(Tokens(row.response_id, row.turn_id, row.usage) for row in rows)
+
+
+def tried_of(ledger: Database, run_id: str) -> tuple[Tried, ...]:
+    """Every attempt of a run, as the ledger has it."""
     rows = ledger.fetch(chain.QUERIES.attempts_of_run, AttemptRow, run_id=run_id)
     return tuple(Tried(row.number, row.host, row.claimed_at_us, row.ended_at_us, row.outcome) for row in rows)
 
@@ -303,6 +326,8 @@ def _artefacts(folder: Path, result: RunResult) -> Iterable[Artefact]:
         path = folder / name
         if path.is_file():
             yield Artefact(name, kind, hash_file(path), path.stat().st_size)
+    for path in sorted((folder / EVIDENCE).glob("[1-9]*")):
+        yield Artefact(f"{EVIDENCE}/{path.name}", "evidence", hash_file(path), path.stat().st_size)
     for number, _ in enumerate(result.required, 1):
         for name in (guard.EVENTS, guard.STDERR):
             path = folder / "required" / str(number) / name

@@ -14,7 +14,17 @@ from armarius.codex.command import Approval, ConfigValue, Origin
 from armarius.proof.required import Required, RequiredRun
 from armarius.thread import Usage
 
-__all__ = ["DEADLINE_S", "Authorisation", "FilesEvidence", "Pot", "Problem", "RunEvent", "RunRequest", "RunResult", "RunState"]
+__all__ = [
+    "DEADLINE_S",
+    "Authorisation",
+    "FilesEvidence",
+    "Pot",
+    "Problem",
+    "RunEvent",
+    "RunRequest",
+    "RunResult",
+    "RunState",
+]
 
 DEADLINE_S = 3600.0
 
@@ -58,9 +68,10 @@ class RunRequest(msgspec.Struct, frozen=True):
     `after`, of the CODEX_HOME `after_home`, has done what it was at; `reviewed` says who has looked at that.
     With `approval` "on-request" a person is asked for what the sandbox forbids; nobody answers in their place.
     `may_move`: another lane of the same kind may do it when this one's limit is reached.
-    `required` are commands that have to succeed afterwards, in the tree that the agent left. `packet` is the hash of the
-    file that the whole was read from, with its `stop_condition`. With `network` its commands may reach other machines;
-    full access has an `authorisation`.
+    `required` are commands that have to succeed afterwards, in the tree that the agent left. `packet` is the hash
+    of the file that the whole was read from, with its `stop_condition`, harmless variables for its commands
+    (`environment`) and files below its folder that have to be there afterwards (`evidence`). With `network` its
+    commands may reach other machines; full access has an `authorisation`.
     """
 
     role: Role
@@ -102,6 +113,8 @@ class RunRequest(msgspec.Struct, frozen=True):
     required: tuple[Required, ...] = ()
     packet: str | None = None
     stop_condition: str | None = None
+    environment: dict[str, str] = {}
+    evidence: tuple[str, ...] = ()
     network: bool = False
     authorisation: Authorisation | None = None
 

@@ -1,0 +1,293 @@
+"""Whatever is changed after a run was recorded is found, and said by name."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from armarius.audit.verify import Verification, verify
+from armarius.identity import canonical_json, hash_bytes
+from armarius.proof import chain
+from armarius.proof.chain import Row, chain_of
+from armarius.runs.queued import Place, cancel_waiting, hand_in
+from armarius.runs.receipts import RECEIPT
+from armarius.runs.records import QUERIES, RunRow
+from armarius.runs.request import RunRequest
+from armarius.store.database import Database
+from armarius.store.queries import Query
+from armarius.testing.clock import FakeClock
+from support.recorded import Recorded
+
+ALL_ROWS = Query("all_rows", "The chain.", "SELECT * FROM receipt ORDER BY seq")
+
+
+def change(ledger: Database, sql: str) -> None:
+    assert ledger.execute(Query("change", "Somebody's change.", sql)) >= 1
+
+
+def checked(recorded: Recorded, **asked: str) -> Verification:
+    with recorded.world.ledger() as ledger:
+        return verify(ledger, recorded.world.state, **asked)
+
+
+def codes(done: Verification) -> set[str]:
+    return {finding.code for finding in done.changes}
+
+
+def receipt(recorded: Recorded, number: int) -> Path:
+    return Path(recorded.runs[number].folder) / RECEIPT
+
+
+def test_what_nobody_has_changed_is_intact(recorded: Recorded) -> None:
+    done = checked(recorded)
+    assert (done.is_intact, done.changes, done.notes) == (True, (), ())
+    assert (done.receipts, done.files, done.seq) == (4, 4, 4)
+    assert checked(recorded, expected=done.head).is_intact
+    one = checked(recorded, run_id=recorded.runs[1].id)
+    assert (one.is_intact, one.files) == (True, 2)
+
+
+def edit_receipt(recorded: Recorded, _ledger: Database) -> None:
+    path = receipt(recorded, 2)
+    path.write_bytes(path.read_bytes().replace(b'"state":"failed"', b'"state":"succeeded"'))
+
+
+def remove_receipt(recorded: Recorded, _ledger: Database) -> None:
+    receipt(recorded, 0).unlink()
+
+
+def replay_old_receipt(recorded: Recorded, _ledger: Database) -> None:
+    shutil.copyfile(receipt(recorded, 0), receipt(recorded, 2))
+
+
+def link_receipt(recorded: Recorded, _ledger: Database) -> None:
+    path, other = receipt(recorded, 0), recorded.world.state / "other"
+    path.rename(other)
+    path.symlink_to(other)
+
+
+def expose_receipt(recorded: Recorded, _ledger: Database) -> None:
+    receipt(recorded, 0).chmod(0o644)
+
+
+def edit_decision(recorded: Recorded, _ledger: Database) -> None:
+    path = Path(recorded.runs[1].folder).parent / "decision-1.json"
+    path.write_bytes(path.read_bytes().replace(b"accepted", b"rejected"))
+
+
+def edit_events(recorded: Recorded, _ledger: Database) -> None:
+    with (Path(recorded.runs[0].folder) / "events.jsonl").open("ab") as file:
+        file.write(b"{}\n")
+
+
+def edit_prompt(recorded: Recorded, _ledger: Database) -> None:
+    (Path(recorded.runs[0].folder) / "prompt").write_text("what was never asked")
+
+
+def remove_stderr(recorded: Recorded, _ledger: Database) -> None:
+    (Path(recorded.runs[0].folder) / "stderr.log").unlink()
+
+
+def link_answer(recorded: Recorded, _ledger: Database) -> None:
+    answer = Path(recorded.runs[0].folder) / "answer.txt"
+    answer.rename(answer.with_name("kept"))
+    answer.symlink_to("kept")
+
+
+def edit_session(recorded: Recorded, _ledger: Database) -> None:
+    path = Path(recorded.runs[0].rollout or "")
+    path.write_bytes(path.read_bytes().replace(b"echo hello", b"echo other", 1))
+
+
+def edit_run_row(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "UPDATE run SET state = 'succeeded', error_code = NULL, error_message = NULL WHERE state = 'failed'")
+
+
+def edit_result(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "UPDATE run SET result = replace(result, 'made.txt', 'none.txt') WHERE result LIKE '%made.txt%'")
+
+
+def edit_request(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "UPDATE run SET request = replace(request, '\"role\"', '\"Role\"')")
+
+
+def edit_usage(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "UPDATE response_usage SET output = 0")
+
+
+def edit_attempt(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "UPDATE attempt SET host = 'elsewhere'")
+
+
+def edit_event(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "UPDATE event SET body = '{}' WHERE seq = 2")
+
+
+def remove_event(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "DELETE FROM event WHERE seq = 5")
+
+
+def slip_in_event(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "UPDATE event SET seq = seq + 1000 WHERE seq = 3")
+
+
+def edit_row(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "UPDATE receipt SET at_us = at_us + 1 WHERE seq = 2")
+
+
+def remove_middle_row(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "DELETE FROM receipt WHERE seq = 2")
+
+
+def remove_last_row(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "DELETE FROM receipt WHERE seq = 4")
+
+
+def remove_all_rows(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "DELETE FROM receipt")
+
+
+def swap_rows(_recorded: Recorded, ledger: Database) -> None:
+    change(ledger, "UPDATE receipt SET seq = 90 WHERE seq = 1")
+    change(ledger, "UPDATE receipt SET seq = 1 WHERE seq = 2")
+    change(ledger, "UPDATE receipt SET seq = 2 WHERE seq = 90")
+
+
+def rewrite_chain(recorded: Recorded, ledger: Database) -> None:
+    """Somebody who knows how: another receipt, its hash, and every row after it made to follow."""
+    edit_receipt(recorded, ledger)
+    data, before = receipt(recorded, 2).read_bytes(), chain.GENESIS
+    for row in ledger.fetch(ALL_ROWS, Row):
+        sha256 = hash_bytes(data) if row.path == str(receipt(recorded, 2)) else row.sha256
+        made = msgspec.structs.replace(row, sha256=sha256, previous=before)
+        before = chain_of(made)
+        values = f"sha256 = '{sha256}', previous = '{made.previous}', chain = '{before}'"
+        change(ledger, f"UPDATE receipt SET {values} WHERE seq = {row.seq}")
+    remove_run = "UPDATE run SET state = 'succeeded', error_code = NULL, error_message = NULL WHERE state = 'failed'"
+    change(ledger, remove_run)
+
+
+def remove_mark(recorded: Recorded, ledger: Database) -> None:
+    chain.mark_of(ledger, recorded.world.state).unlink()
+
+
+def break_mark(recorded: Recorded, ledger: Database) -> None:
+    with chain.mark_of(ledger, recorded.world.state).open("ab") as file:
+        file.write(b"no mark\n")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "found"),
+    [
+        (edit_receipt, {"receipt-edited"}),
+        (remove_receipt, {"receipt-missing"}),
+        (replay_old_receipt, {"receipt-edited"}),
+        (link_receipt, {"receipt-missing"}),
+        (expose_receipt, {"receipt-exposed"}),
+        (edit_decision, {"receipt-edited"}),
+        (edit_events, {"artefact-edited"}),
+        (edit_prompt, {"artefact-edited"}),
+        (remove_stderr, {"artefact-missing"}),
+        (link_answer, {"artefact-missing"}),
+        (edit_session, {"artefact-edited"}),
+        (edit_run_row, {"run-changed"}),
+        (edit_result, {"run-changed"}),
+        (edit_request, {"run-changed"}),
+        (edit_usage, {"usage-changed"}),
+        (edit_attempt, {"attempts-changed"}),
+        (edit_event, {"events-changed"}),
+        (remove_event, {"events-changed"}),
+        (slip_in_event, {"events-changed"}),
+        (edit_row, {"row-edited"}),
+        (remove_middle_row, {"row-missing", "chain-broken", "events-changed", "run-unsealed", "mark-ahead"}),
+        (remove_last_row, {"mark-ahead"}),
+        (remove_all_rows, {"mark-ahead", "run-unsealed"}),
+        (swap_rows, {"row-edited", "chain-broken", "events-changed", "mark-differs"}),
+        (rewrite_chain, {"mark-differs", "run-changed"}),
+        (remove_mark, {"mark-missing"}),
+        (break_mark, {"mark-broken"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_change_is_found(recorded: Recorded, tamper: Callable[[Recorded, Database], None], found: set[str]) -> None:
+    with recorded.world.ledger() as ledger:
+        tamper(recorded, ledger)
+    done = checked(recorded)
+    assert (codes(done), done.is_intact) == (found, False)
+
+
+def test_a_head_that_was_noted_elsewhere_shows_that_everything_was_rewritten(recorded: Recorded) -> None:
+    noted = checked(recorded).head
+    with recorded.world.ledger() as ledger:
+        rewrite_chain(recorded, ledger)
+        [last] = [row for row in ledger.fetch(ALL_ROWS, Row) if row.seq == 4]
+        remove_mark(recorded, ledger)
+        chain.mark(ledger, recorded.world.state, last)
+    assert "mark-differs" not in codes(checked(recorded))
+    assert "head-unknown" in codes(checked(recorded, expected=noted))
+
+
+def test_a_session_file_may_grow_and_go_away_but_not_be_edited(recorded: Recorded) -> None:
+    path = Path(recorded.runs[0].rollout or "")
+    with path.open("ab") as file:
+        file.write(b'{"type":"event_msg","payload":{}}\n')
+    assert checked(recorded).is_intact
+    path.unlink()
+    done = checked(recorded)
+    assert (done.is_intact, [note.code for note in done.notes]) == (True, ["put-away"])
+
+
+def test_the_runs_of_another_host_are_said_not_to_be_seen(recorded: Recorded) -> None:
+    gone = recorded.world.state / "runs"
+    shutil.rmtree(gone)
+    done = checked(recorded)
+    assert {note.code for note in done.notes} == {"elsewhere"}
+    assert done.is_intact
+
+
+def test_a_run_that_goes_on_later_leaves_its_first_receipt_true(recorded: Recorded) -> None:
+    with recorded.world.ledger() as ledger:
+        row = ledger.fetch_one(QUERIES.run_by_id, RunRow, id=recorded.runs[2].id)
+        assert row is not None
+        change(
+            ledger,
+            "UPDATE run SET state = 'claimed', ended_at_us = NULL, error_code = NULL, error_message = NULL,"
+            f" result = NULL WHERE id = '{row.id}'",
+        )
+    assert checked(recorded).is_intact
+
+
+def test_a_receipt_says_what_happened_and_nothing_that_is_secret(recorded: Recorded) -> None:
+    value = json.loads(receipt(recorded, 1).read_bytes())
+    assert receipt(recorded, 1).read_bytes() == canonical_json(value) + b"\n"
+    assert receipt(recorded, 1).stat().st_mode & 0o777 == 0o600
+    assert (value["state"], value["sandbox_seen"], value["model"]) == ("succeeded", "workspace-write", "gpt-5.5")
+    assert value["files"]["changed"] == ["made.txt"]
+    assert [command["exit_code"] for command in value["commands"]] == [0]
+    kinds = {artefact["kind"] for artefact in value["artefacts"]}
+    assert kinds >= {"prompt", "events", "stderr", "exit", "launch", "last-message", "before", "pins", "rollout"}
+    assert [lease["resource"].split("@")[0] for lease in value["leases"]] == ["repo"]
+    assert value["leases"][0]["token"] >= 1
+    assert value["argv"][1] == "exec"
+    assert "PATH" in value["environ"]
+    failed = json.loads(receipt(recorded, 2).read_bytes())
+    assert (failed["state"], failed["problem"]["code"]) == ("failed", "turn-failed")
+
+
+def test_on_every_database_the_chain_is_the_same_and_a_change_of_it_is_found(ledger: Database, tmp_path: Path) -> None:
+    clock, runs = FakeClock(), tmp_path / "state" / "runs"
+    runs.mkdir(parents=True)
+    request = RunRequest("worker", "x", str(tmp_path), "read-only", "/h", "/h/.codex", "/usr/bin")
+    for _ in range(3):
+        run_id = hand_in(ledger, clock, runs, request, Place(None, "own"))
+        row = ledger.fetch_one(QUERIES.run_by_id, RunRow, id=run_id)
+        assert row is not None
+        assert cancel_waiting(ledger, clock, row)
+    done = verify(ledger, runs.parent)
+    assert (done.is_intact, done.receipts, done.changes) == (True, 3, ())
+    change(ledger, "UPDATE event SET kind = 'another' WHERE seq = 3")
+    change(ledger, "DELETE FROM receipt WHERE seq = 3")
+    assert codes(verify(ledger, runs.parent)) == {"events-changed", "mark-ahead", "run-unsealed"}
