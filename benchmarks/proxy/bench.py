@@ -8,8 +8,8 @@ missed says by how much; a run with an error in it fails.
 
     python benchmarks/proxy/bench.py [--rounds 3] [--requests 2000] [--no-litellm] [--soak 0]
 
-"bare" is our own server that records nothing; "recorder" records into a journal that it fsyncs. Injection is no
-part of either yet.
+"bare" is our own server that records nothing; "recorder" records into a journal that it fsyncs and puts skills of a
+team into each request; "snapshots" also writes each turn of each session to a folder.
 """
 
 import argparse
@@ -142,17 +142,27 @@ def _ask(contestant: Contestant, load: Load, requests: int) -> dict[str, float]:
 
 
 @contextmanager
-def _ours(name: str, upstream: int, folder: Path, *, record: str) -> Generator[Contestant]:
+def _ours(name: str, upstream: int, folder: Path, *words_more: str, record: str) -> Generator[Contestant]:
     home = folder / name
     environ = os.environ | {"ARMARIUS_HOME": str(home)}
     words = [_PYTHON, "-m", "armarius", "proxy", "serve", "--json", "--listen", "127.0.0.1:0", "--record", record]
-    words += ["--upstream", f"http://127.0.0.1:{upstream}/v1"]
+    words += ["--upstream", f"http://127.0.0.1:{upstream}/v1", *words_more]
     with _running(words, 0, env=environ) as process:
         assert process.stdout
         state = json.loads(process.stdout.readline())
         token = (home / "recorder" / "token").read_text()
         port = int(state["listen"].removesuffix("/v1").rpartition(":")[2])
         yield Contestant(name, port, process.pid, headers={"x-armarius-token": token})
+
+
+def _skills(folder: Path) -> str:
+    """Twenty skills of a team."""
+    for number in range(20):
+        place = folder / "team" / f"skill-{number:02}"
+        place.mkdir(parents=True)
+        text = f"---\nname: skill-{number:02}\ndescription: What to do about things of kind {number}\n---\n# It\n"
+        (place / "SKILL.md").write_text(text)
+    return str(folder / "team")
 
 
 def _litellm() -> Path:
@@ -279,7 +289,8 @@ def _goals(measured: Measured, *, litellm: bool) -> Iterator[tuple[str, float, f
     yield "total p99 times direct (128 paced)", wholes[0] / wholes[1], 1.1
     yield "errors (128 paced)", _of(measured, "recorder", paced, "errors"), 0
     yield "CPU per request of 390 kB, ms (c=32)", _of(measured, "recorder", Load(32, _LARGE), "cpu_ms"), 2.0
-    yield "memory at 256 streams, MB", _of(measured, "recorder", Load(256, paced=True), "memory_mb"), 80
+    for name in ("recorder", "snapshots"):
+        yield f"memory at 256 streams, MB ({name})", _of(measured, name, Load(256, paced=True), "memory_mb"), 80
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -299,9 +310,12 @@ def main(arguments: list[str] | None = None) -> int:
         provider = stack.enter_context(_running([_PYTHON, str(_HERE / "provider.py")], 1))
         assert provider.stdout
         upstream = int(provider.stdout.readline())
-        recorder = stack.enter_context(_ours("recorder", upstream, folder, record="on"))
+        team = ("--skills", _skills(folder), "--inject", "catalogue")
+        recorder = stack.enter_context(_ours("recorder", upstream, folder, *team, record="on"))
         bare = stack.enter_context(_ours("bare", upstream, folder, record="off"))
-        contestants = [Contestant("direct", upstream, None), bare, recorder]
+        team = (*team, "--snapshots", str(folder / "snapshots"))
+        snapshots = stack.enter_context(_ours("snapshots", upstream, folder, *team, record="on"))
+        contestants = [Contestant("direct", upstream, None), bare, recorder, snapshots]
         if not options.no_litellm:
             contestants += stack.enter_context(_litellm_running(upstream, folder))
         measured = _measure(contestants, loads, options.rounds, options.requests)
@@ -314,7 +328,10 @@ def main(arguments: list[str] | None = None) -> int:
         missed += found > most
         print(f"{what:44}{found:10.3f}  goal <= {most:<8.4g} {verdict}")
     errors = sum(
-        answer["errors"] for (name, _), answers in measured.items() if name == "recorder" for answer in answers
+        answer["errors"]
+        for (name, _), answers in measured.items()
+        if name in ("recorder", "snapshots")
+        for answer in answers
     )
     return 1 if errors else 0
 

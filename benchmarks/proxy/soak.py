@@ -127,7 +127,16 @@ class Soak:
 
     async def start(self) -> None:
         environ = os.environ | {"ARMARIUS_HOME": str(self.folder)}
-        words = [*_START, "--listen", f"127.0.0.1:{self.port}", "--upstream", f"http://127.0.0.1:{self.upstream}/v1"]
+        team = ["--skills", str(self.folder / "team"), "--inject", "catalogue"]
+        team += ["--snapshots", str(self.folder / "snapshots"), "--snapshot-idle", "1"]
+        words = [
+            *_START,
+            *team,
+            "--listen",
+            f"127.0.0.1:{self.port}",
+            "--upstream",
+            f"http://127.0.0.1:{self.upstream}/v1",
+        ]
         self.process = await asyncio.create_subprocess_exec(
             *words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -156,6 +165,9 @@ class Soak:
                 self.memory.append(_memory_mb(self.process.pid))
 
     async def run(self) -> None:
+        skill = self.folder / "team" / "pdf"
+        skill.mkdir(parents=True)
+        (skill / "SKILL.md").write_text("---\nname: pdf\ndescription: read it\n---\n# It\n")
         server = await asyncio.start_server(self.provide, "127.0.0.1", 0, limit=1 << 20)
         self.upstream = server.sockets[0].getsockname()[1]
         await self.start()
@@ -183,6 +195,13 @@ class Soak:
                 name = str(one.response).removeprefix("resp_")
                 if not (text.count(f"{name}:") == 40 and asked.startswith(name)):  # noqa: PLR2004
                     found.append(f"{one.response} has words of another")
+        told = Counter[str]()
+        for path in (self.folder / "snapshots" / "sessions").iterdir():
+            for turn in json.loads(path.read_bytes())["turns"]:
+                told.update(word for word in turn["response_text"].split() if word.endswith(":39"))
+        for name in done:
+            count = told[f"{str(name).removeprefix('resp_')}:39"]
+            found += [f"{name} is in {count} snapshots"] if count != 1 else []
         half = len(self.memory) // 2
         if half > 10 and max(self.memory[half:]) > max(self.memory[:half]) + _GROWTH_MB:  # noqa: PLR2004
             found.append(f"memory grew from {max(self.memory[:half]):.0f} to {max(self.memory[half:]):.0f} MB")

@@ -28,10 +28,10 @@ MODEL_SAYS = ("message", "reasoning", "function_call", "custom_tool_call")
 class Recorded:
     """A CODEX_HOME with our profile, a scripted model, and the recorder between them."""
 
-    def __init__(self, folder: Path, codex: Path, model: ModelServer) -> None:
+    def __init__(self, folder: Path, codex: Path, model: ModelServer, **recording: Any) -> None:
         self.codex, self.model = codex, model
         self.home, self.project = folder / "codex", folder / "project"
-        self.recorder = Recorder(model.base_url, folder)
+        self.recorder = Recorder(model.base_url, folder, **recording)
         for place in (self.home, self.project, folder / "home"):
             place.mkdir()
         settings = {"model": "gpt-5.5", "analytics": {"enabled": False}, "features": {"plugins": False}}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from armarius.clock import SystemClock
 from armarius.errors import ArmariusError, HostError, Refused, UsageError
 from armarius.recorder.access import Gate, Listen, Route, forwarded_target, parse_listen, parse_upstream
-from armarius.recorder.exchange import LARGEST_KEPT
+from armarius.recorder.packing import LARGEST_PLAIN
 from armarius.recorder.readers import Limits, RequestReader, ResponseReader, Unacceptable, Unreadable
 from armarius.recorder.server import Serving, serve
 from support.codex_world import wait_for
@@ -259,7 +259,7 @@ def test_threat_29_connections_have_a_number(provider: Provider, tmp_path: Path)
 def test_threat_29_a_bomb_is_forwarded_and_never_unpacked_whole(
     recorder: Recorder, provider: Provider, encoding: str, pack: Any
 ) -> None:
-    bomb = pack(b" " * (LARGEST_KEPT + (16 << 20)))
+    bomb = pack(b" " * (LARGEST_PLAIN + (16 << 20)))
     with Client(recorder.port) as client:
         assert client.ask(bomb, content_encoding=encoding).answer()[0] == 200
     assert provider.seen[0].body == bomb

@@ -281,3 +281,15 @@ def test_the_skills_of_the_benchmark_are_documents() -> None:
     found = sorted(Path(armarius.testing.benchmarks.__path__[0]).rglob("SKILL.md"))
     assert [read_document(path).render() for path in found] == [path.read_bytes() for path in found]
     assert len(found) == 4
+
+
+@pytest.mark.parametrize("text", ["", "Be brief.", "Be brief.\n", "# A\r\n\r\nB\r\n", "---\nname: x\n", "\n\n\n"])
+def test_a_memory_has_no_front_matter_and_keeps_every_byte(text: str) -> None:
+    document = parse_document(text.encode(), "/project/AGENTS.md")
+    assert document.render() == text.encode()
+    learned = document.with_rules((write_rule("Be kind.", document.newline),))
+    again = parse_document(learned.render(), "/project/AGENTS.md")
+    assert again.rules == ("Be kind.",)
+    assert again.render().startswith(text.encode())
+    assert again.with_rules(()).text.startswith(text)
+    assert ("\r\n" in learned.text) == ("\r\n" in text)

@@ -117,3 +117,11 @@ def test_without_roots_nothing_may_be_changed(tree: Path) -> None:
 
 def test_a_root_may_itself_be_a_link(tree: Path) -> None:
     assert resolve_target(tree / "skills/good", [tree / "way-in"]) == tree / "skills/good/SKILL.md"
+
+
+def test_a_projects_memory_may_learn_and_claudes_may_not(tmp_path: Path) -> None:
+    for name in ("AGENTS.md", "CLAUDE.md"):
+        (tmp_path / name).write_text("Be brief.\n")
+    assert resolve_target(tmp_path / "AGENTS.md", [tmp_path]) == tmp_path / "AGENTS.md"
+    with pytest.raises(DataError, match=r"CLAUDE\.md, which is not named"):
+        resolve_target(tmp_path / "CLAUDE.md", [tmp_path])

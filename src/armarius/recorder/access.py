@@ -133,13 +133,18 @@ class Gate(msgspec.Struct, frozen=True):
         hosts = {*_LOOPBACK_NAMES[:2], "[::1]", f"[{listen.host}]" if ":" in listen.host else listen.host}
         return cls(frozenset(f"{host}:{listen.port}".encode() for host in hosts), token.encode())
 
-    def refusal(self, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> Refusal | None:
-        """Why a request may not pass; `headers` by lower-case name. The cheap and the strange first."""
+    def refusal(
+        self, method: bytes, target: bytes, headers: dict[bytes, bytes], *, is_signed: bool = False
+    ) -> Refusal | None:
+        """Why a request may not pass; `headers` by lower-case name. The cheap and the strange first.
+
+        What `is_signed` needs no token: its signature is looked at when its body is there.
+        """
         if headers.get(b"host", b"").lower() not in self.names:
             return Refusal(421, "host", "this is the recorder of Armarius, and it was called by another name")
         if b"origin" in headers or headers.get(b"sec-fetch-site", b"none") != b"none":
             return Refusal(403, "origin", "web pages may not speak to the recorder")
-        if not hmac.compare_digest(headers.get(TOKEN_HEADER.encode(), b""), self.token):
+        if not is_signed and not hmac.compare_digest(headers.get(TOKEN_HEADER.encode(), b""), self.token):
             return Refusal(403, "token", "the token is missing or wrong; use the profile: codex -p armarius")
         if _TARGET.fullmatch(target) is None or _leaves(target):
             return Refusal(400, "target", "the path is not one that could be forwarded")

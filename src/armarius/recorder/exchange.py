@@ -9,7 +9,7 @@ secret is in a record: it is redacted before it leaves this module.
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import msgspec
 import zstandard
@@ -20,12 +20,12 @@ from armarius.identity import new_id
 from armarius.recorder.answer import Answer, End
 from armarius.recorder.history import Asked, Items, Known, News, id_of, news_in, read_body
 from armarius.recorder.identity import Identity, identify
+from armarius.recorder.packing import LARGEST_PLAIN, Inflate, inflater, unpacked
 from armarius.recorder.sse import EventStream
 from armarius.redact import may_hold_secret, redact
 
 __all__ = ["Exchange", "Histories", "Recording", "line_of"]
 
-LARGEST_KEPT = 64 << 20
 _LARGEST_ERROR = 16 << 10
 
 
@@ -78,16 +78,13 @@ class Histories:
             self._known.popitem(last=False)
 
 
-class _Inflate(Protocol):
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
 class Recording:
     """The record of an exchange that is going on."""
 
     __slots__ = (
         *("_answer", "_asked", "_begun", "_body", "_clock", "_encoding", "_first", "_inflate", "_is_stream", "_news"),
-        *("_size", "_status", "_stream", "_unread", "at_us", "id", "identity", "injected", "path", "request_bytes"),
+        *("_size", "_status", "_stream", "_unread", "at_us", "id", "identity", "injected", "path", "plain"),
+        "request_bytes",
     )
 
     def __init__(self, path: str, headers: Mapping[str, str], body: bytes, histories: Histories, clock: Clock) -> None:
@@ -104,12 +101,14 @@ class Recording:
         self._stream: EventStream | None = None
         self._body = list[bytes]()
         self._size = 0
-        self._inflate: _Inflate | None = None
+        self._inflate: Inflate | None = None
         self._encoding = b""
         self._is_stream = False
         self._unread: str | None = None
         self._asked = Asked()
         self._news: News | None = None
+        self.plain: bytes | None = None
+        """The body without its encoding, for whoever puts something into it; None when it cannot be read."""
         self.identity = identify(headers)
         try:
             self._read(headers, body, histories)
@@ -122,6 +121,12 @@ class Recording:
         said = _field(asked.client_metadata, "x-codex-turn-metadata")
         self.identity = identify(headers, cache_key=asked.prompt_cache_key, metadata=said)
         self._news = news_in(asked.input, histories.get(self.identity.thread))
+        self.plain = plain
+
+    @property
+    def items(self) -> Items:
+        """The items of the request, as they are in its body."""
+        return self._asked.input if isinstance(self._asked.input, list) else []
 
     # ---------------------------------------------------------------- the answer
 
@@ -133,7 +138,7 @@ class Recording:
         encoding = headers.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":
             try:
-                self._inflate = _inflater(encoding.decode("latin-1"))
+                self._inflate = inflater(encoding.decode("latin-1"))
             except DataError as error:
                 self._give_up(error.message)
 
@@ -141,16 +146,16 @@ class Recording:
         """A piece of the answer came; where in it the last event begins, once that is there."""
         if self._first is None:
             self._first = self._clock.monotonic_us() - self._begun
-        if self._stream is None and self._size > LARGEST_KEPT:
+        if self._stream is None and self._size > LARGEST_PLAIN:
             return None
         plain = data if self._inflate is None else self._inflated(data)
         self._size += len(plain)
         if self._stream is None:
-            if self._size <= (LARGEST_KEPT if self._status == 200 else _LARGEST_ERROR):  # noqa: PLR2004
+            if self._size <= (LARGEST_PLAIN if self._status == 200 else _LARGEST_ERROR):  # noqa: PLR2004
                 self._body.append(plain)
             return None
-        if self._size > LARGEST_KEPT:
-            self._give_up(f"the answer has more than {LARGEST_KEPT:,} bytes")
+        if self._size > LARGEST_PLAIN:
+            self._give_up(f"the answer has more than {LARGEST_PLAIN:,} bytes")
             return None
         try:
             events = self._stream.feed(plain)
@@ -175,7 +180,7 @@ class Recording:
         self._stream = None
         self._inflate = None
         self._body.clear()
-        self._size = LARGEST_KEPT + 1
+        self._size = LARGEST_PLAIN + 1
 
     @property
     def is_stream(self) -> bool:
@@ -246,63 +251,6 @@ def _as_json(body: bytes) -> Any:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return body.decode(errors="replace") or None
-
-
-# -------------------------------------------------------------------- packed bodies
-
-
-def unpacked(body: bytes, encoding: str) -> bytes:
-    """A body without its `Content-Encoding`; DataError for one that is broken, unknown or without measure."""
-    if encoding.lower() in ("", "identity"):
-        return body
-    inflate = _inflater(encoding)
-    try:
-        return inflate.decompress(body)
-    except (zlib.error, zstandard.ZstdError, EOFError) as error:
-        raise DataError("request-encoding", f"the body is no {encoding}: {error}") from error
-
-
-class _Zlib:
-    def __init__(self, bits: int) -> None:
-        self._inflate = zlib.decompressobj(bits)
-        self._left = LARGEST_KEPT
-
-    def decompress(self, data: bytes, /) -> bytes:
-        plain = self._inflate.decompress(data, self._left)
-        self._left -= len(plain)
-        if self._left <= 0:
-            raise EOFError("it is too large when unpacked")
-        return plain
-
-
-_SLICE = 512  # four bytes of zstd become 128 kB at most: so much is unpacked before anybody looks
-
-
-class _Zstd:
-    def __init__(self) -> None:
-        self._inflate = zstandard.ZstdDecompressor(max_window_size=8 << 20).decompressobj()
-        self._left = LARGEST_KEPT
-
-    def decompress(self, data: bytes, /) -> bytes:
-        plain = list[bytes]()
-        for start in range(0, len(data), _SLICE):
-            plain.append(self._inflate.decompress(data[start : start + _SLICE]))
-            self._left -= len(plain[-1])
-            if self._left <= 0:
-                raise EOFError("it is too large when unpacked")
-        return b"".join(plain)
-
-
-def _inflater(encoding: str) -> _Inflate:
-    match encoding.lower():
-        case "gzip" | "x-gzip":
-            return _Zlib(31)
-        case "deflate":
-            return _Zlib(15)
-        case "zstd":
-            return _Zstd()
-        case _:
-            raise DataError("encoding", f"bodies in {encoding!r} are forwarded but not read")
 
 
 # -------------------------------------------------------------------- secrets

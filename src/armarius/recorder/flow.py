@@ -8,7 +8,7 @@ other one along.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -19,20 +19,23 @@ from armarius.recorder.answer import End
 from armarius.recorder.exchange import Exchange, Histories, Recording, line_of
 from armarius.recorder.history import Known
 from armarius.recorder.identity import Identity
-from armarius.recorder.journal import Journal, JournalState
+from armarius.recorder.journal import Journal
+from armarius.recorder.packing import packed
 from armarius.recorder.readers import Limits, Request, ResponseReader
+from armarius.recorder.state import ProxyState
 from armarius.recorder.wire import END, chunk, refusal_answer, request_head, response_head
 
-__all__ = ["Client", "Flow", "Inject", "Provider", "ProxyState", "Shared", "Sink", "Ticket"]
+__all__ = ["Client", "Flow", "Inject", "Provider", "Shared", "Sink", "Ticket"]
 
-_RECORDED = ("/responses", "/responses/compact")
+_INJECTED = "/responses"
+_RECORDED = (_INJECTED, "/responses/compact")
 _PATIENCE_US = 60_000_000  # between two complaints about the same trouble
 
-Inject = Callable[[bytes, Identity], tuple[bytes, tuple[str, ...]]]
-"""The body to send in place of one, and the skills that were put into it."""
+Inject = Callable[[bytes, Sequence[msgspec.Raw], Identity], tuple[bytes, tuple[str, ...]]]
+"""The body to send in place of one, whose items are given, and the skills that were put into it."""
 
-Sink = Callable[[Exchange], None]
-"""Told of every exchange that is safe in the journal."""
+Sink = Callable[[Exchange, bytes], None]
+"""Told of every exchange that is safe in the journal, and of its line there, which alone is redacted."""
 
 
 class Client(Protocol):
@@ -64,29 +67,12 @@ class Provider(Protocol):
         ...
 
 
-class ProxyState(msgspec.Struct):
-    """What a running recorder says of itself (`armarius.proxy_state.v1`). `journal` None: it does not record."""
-
-    pid: int
-    since_us: int
-    listen: str
-    upstream: str
-    requests: int = 0
-    refused: int = 0
-    active: int = 0
-    connections: int = 0
-    recorded: int = 0
-    unrecorded: int = 0
-    journal: JournalState | None = None
-    trouble: str | None = None
-    schema: str = "armarius.proxy_state.v1"
-
-
 class Ticket(msgspec.Struct, frozen=True):
     """What is to be done when a record is safe."""
 
     flow: "Flow"
     exchange: Exchange
+    line: bytes
     known: tuple[str, Known] | None
 
 
@@ -129,7 +115,7 @@ class Shared:
             if ticket.known is not None:
                 self.histories.put(*ticket.known)
             for sink in self.sinks:
-                sink(ticket.exchange)
+                sink(ticket.exchange, ticket.line)
         if not done:
             self.complain("NOT RECORDED", str(self.journal.state.trouble if self.journal else ""))
 
@@ -173,7 +159,8 @@ class Flow:
         """What to send to the provider."""
         request, body = self._request, self._request.body
         path = target[len(upstream.path) :].partition(b"?")[0].decode("latin-1")
-        if self._shared.journal is not None and request.method == b"POST" and path in _RECORDED:
+        is_open = self._shared.journal is not None or self._shared.inject is not None
+        if is_open and request.method == b"POST" and path in _RECORDED:
             body = self._open(path, body)
         size = len(body) if request.has_body else None
         request.body = b""
@@ -301,11 +288,21 @@ class Flow:
         shared, named = self._shared, self._request.named
         headers = {name: named[raw].decode("latin-1") for name, raw in _OF_IDENTITY if raw in named}
         try:
-            recording = self._recording = Recording(path, headers, body, shared.histories, shared.clock)
-            if shared.inject is not None and b"content-encoding" not in named:
-                body, recording.injected = shared.inject(body, recording.identity)
+            recording = Recording(path, headers, body, shared.histories, shared.clock)
         except Exception as error:  # noqa: BLE001  # see `_lose`
             self._lose(error)
+            return body
+        if shared.journal is not None:
+            self._recording = recording
+        if path == _INJECTED and shared.inject is not None and recording.plain is not None:
+            try:
+                plain, recording.injected = shared.inject(recording.plain, recording.items, recording.identity)
+                if plain is not recording.plain:
+                    body = packed(plain, headers.get("content-encoding", ""))
+            except Exception as error:  # noqa: BLE001  # a fault of ours: the request goes on as it came
+                recording.injected = ()
+                shared.complain("NOT INJECTED", f"{type(error).__name__}: {error}")
+        recording.plain = None
         return body
 
     def _lose(self, error: Exception) -> None:
@@ -343,7 +340,8 @@ class Flow:
             self._lose(error)
             return False
         # Not before the bytes ahead of the last event have left: the journal's thread would take their time.
-        self._shared.defer(journal.append, line, Ticket(self, exchange, known))
+        told = line if self._shared.sinks else b""  # lines are long, and wait with their tickets
+        self._shared.defer(journal.append, line, Ticket(self, exchange, told, known))
         return True
 
     def release(self) -> None:

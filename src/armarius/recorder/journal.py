@@ -152,9 +152,11 @@ class Read(msgspec.Struct, frozen=True):
     data: bytes | None
 
 
-def read_journal(folder: Path) -> Iterator[Read]:
-    """Every line, oldest first. A last line that is still being written is left out."""
+def read_journal(folder: Path, since_us: int = 0) -> Iterator[Read]:
+    """Every line, oldest first, of files written to since. A last line that is still being written is left out."""
     for path in sorted(folder.glob("journal_*.jsonl")):
+        if path.stat().st_mtime_ns // 1000 < since_us:
+            continue
         with path.open("rb") as file:
             number = 0
             while line := file.readline(_LONGEST_LINE):

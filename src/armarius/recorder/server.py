@@ -23,9 +23,12 @@ import uvloop
 from armarius.clock import Clock
 from armarius.errors import HostError
 from armarius.recorder.access import TOKEN_HEADER, Gate, Listen, Refusal, Route, Upstream, forwarded_target
-from armarius.recorder.flow import Flow, Inject, ProxyState, Shared, Sink, Ticket
+from armarius.recorder.callback import CALLBACK_PATH, LARGEST_CALL
+from armarius.recorder.flow import Flow, Shared, Ticket
 from armarius.recorder.journal import Journal
 from armarius.recorder.readers import Limits, Request, RequestReader, ResponseReader, Unacceptable, Unreadable
+from armarius.recorder.state import ProxyState
+from armarius.recorder.team import Team
 from armarius.recorder.wire import own_answer, refusal_answer
 
 __all__ = ["STATUS_PATH", "Serving", "ask_state", "run_proxy", "serve"]
@@ -40,8 +43,8 @@ _LARGEST_STATE = 1 << 20
 class _Proxy:
     """The connections of one server."""
 
-    def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop) -> None:
-        self.shared, self.loop = shared, loop
+    def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop, team: Team) -> None:
+        self.shared, self.loop, self.team = shared, loop, team
         self.downs = set[_Down]()
         self.idle = dict[Upstream, list[_Up]]()
         self._tasks = set[asyncio.Task[None]]()
@@ -114,7 +117,25 @@ class _Proxy:
         state.active = len(self.shared.flows)
         state.connections = len(self.downs)
         state.journal = self.shared.journal.state if self.shared.journal else None
+        self.team.describe(state)
         return state
+
+    def refusal(self, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> Refusal | None:
+        """Why a request may not pass. A call of the service has a signature in place of the token."""
+        is_call = target == CALLBACK_PATH and method == b"POST" and self.team.calls is not None
+        if is_call and int(headers.get(b"content-length", b"0")) > LARGEST_CALL:
+            return Refusal(413, "size", f"a call has at most {LARGEST_CALL:,} bytes")
+        return self.shared.gate.refusal(method, target, headers, is_signed=is_call)
+
+    def called(self, peer: str, request: Request) -> Refusal | None:
+        """Take in a call of the service: there are new skills."""
+        team = self.team
+        if team.calls is None or team.pull is None:
+            return Refusal(404, "path", "only what lies below /v1 is forwarded")
+        refusal = team.calls.refusal(peer, request.named, request.body)
+        if refusal is None:
+            team.pull()
+        return refusal
 
 
 class _Down(asyncio.Protocol):
@@ -126,7 +147,7 @@ class _Down(asyncio.Protocol):
 
     def __init__(self, proxy: _Proxy) -> None:
         self._proxy = proxy
-        self._reader = RequestReader(proxy.shared.limits, proxy.shared.gate.refusal)
+        self._reader = RequestReader(proxy.shared.limits, proxy.refusal)
         self._waiting = list[Request]()
         self._since = proxy.loop.time()
         self.flow: Flow | None = None
@@ -172,6 +193,13 @@ class _Down(asyncio.Protocol):
             request = self._waiting.pop(0)
             if request.target == STATUS_PATH and request.method == b"GET":
                 self.transport.write(own_answer(200, msgspec.json.encode(self._proxy.status()), keep=True))
+                continue
+            if request.target == CALLBACK_PATH and request.method == b"POST":
+                refusal = self._proxy.called(str(self.transport.get_extra_info("peername")[0]), request)
+                if refusal is not None:
+                    self._refuse(refusal)
+                    return
+                self.transport.write(own_answer(202, b'{"reload":"accepted"}', keep=True))
                 continue
             upstream = self._proxy.shared.route.of(request.named)
             target = forwarded_target(request.target, upstream)
@@ -284,8 +312,7 @@ class Serving(msgspec.Struct, frozen=True):
     journal: Path | None = None
     route: Route = Route()
     limits: Limits = Limits()
-    inject: Inject | None = None
-    sinks: tuple[Sink, ...] = ()
+    team: Team = msgspec.field(default_factory=Team)
 
 
 async def serve(serving: Serving, stop: "asyncio.Event") -> None:
@@ -310,8 +337,8 @@ async def serve(serving: Serving, stop: "asyncio.Event") -> None:
         say=serving.say,
     )
     shared.state.listen = listen.url
-    shared.inject, shared.sinks = serving.inject, serving.sinks
-    proxy = _Proxy(shared, loop)
+    shared.inject, shared.sinks = serving.team.inject, serving.team.sinks
+    proxy = _Proxy(shared, loop, serving.team)
     with contextlib.ExitStack() as stack:
         if serving.journal is not None:
             shared.journal = stack.enter_context(Journal(serving.journal, serving.clock, proxy.safe))

@@ -17,7 +17,17 @@ import msgspec
 from armarius.recorder.exchange import Exchange
 from armarius.recorder.journal import read_journal
 
-__all__ = ["RecordedSession", "RecordedSessions", "RecordedTurn", "exchanges_in", "list_sessions", "words_in"]
+__all__ = [
+    "RecordedSession",
+    "RecordedSessions",
+    "RecordedTurn",
+    "exchanges_in",
+    "list_sessions",
+    "own_words",
+    "read_exchange",
+    "words_in",
+    "words_of",
+]
 
 _CONTEXT = re.compile(
     r"\s*(?:<(?:environment_context|user_instructions|skill|turn_aborted|user_action|hook_prompt|user_shell_command"
@@ -91,15 +101,23 @@ _exchange = msgspec.json.Decoder(Exchange)
 _item = msgspec.json.Decoder(_Item)
 
 
-def exchanges_in(folder: Path, broken: list[str]) -> Iterator[Exchange]:
-    """Every exchange of the journal, oldest first; the places of lines that are none are put into `broken`."""
-    for read in read_journal(folder):
+def exchanges_in(folder: Path, broken: list[str], since_us: int = 0) -> Iterator[Exchange]:
+    """Every exchange of the journal, oldest first; the places of lines that are none are put into `broken`.
+
+    Files that were last written to before `since_us` are left out.
+    """
+    for read in read_journal(folder, since_us):
         try:
             if read.data is None:
                 raise msgspec.DecodeError("too long")
-            yield _exchange.decode(read.data)
+            yield read_exchange(read.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             broken.append(f"{read.path}:{read.line}")
+
+
+def read_exchange(line: bytes) -> Exchange:
+    """The exchange that a line of the journal says; msgspec.MsgspecError when it is none."""
+    return _exchange.decode(line)
 
 
 def list_sessions(folder: Path) -> RecordedSessions:
@@ -184,6 +202,16 @@ def words_in(items: list[_Item], *, whole: bool) -> list[str]:
 def _said(items: list[_Item]) -> list[str]:
     texts = (_text(item) for item in items if item.role == "user" and item.type in (None, "message"))
     return [text for text in texts if text and not _CONTEXT.match(text)]
+
+
+def own_words(raw: msgspec.Raw) -> str:
+    """What an item says, when it is a message in the user's own words; else nothing."""
+    return next(iter(_said([_read(raw)])), "")
+
+
+def words_of(raw: msgspec.Raw) -> str:
+    """What an item says, when it is a message of anybody's."""
+    return _text(_read(raw))
 
 
 def _text(item: _Item) -> str:

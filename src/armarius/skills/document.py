@@ -9,7 +9,7 @@ are bytes that are not UTF-8 and a byte order mark: Codex skips such a file (see
 """
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +21,7 @@ from armarius.skills.front import front_lines, read_front
 __all__ = [
     "END",
     "MAX_SKILL",
+    "MEMORY",
     "START",
     "Document",
     "Learned",
@@ -31,6 +32,9 @@ __all__ = [
     "read_document",
     "write_rule",
 ]
+
+MEMORY = "AGENTS.md"
+"""What Codex reads of a project before any work; it can learn as a skill does."""
 
 START = "<!-- armarius:learned start -->"
 END = "<!-- armarius:learned end -->"
@@ -80,8 +84,8 @@ class Document(msgspec.Struct, frozen=True):
     @property
     def newline(self) -> str:
         """How the learned block ends its lines: as it did, or as the front matter does."""
-        lines = self.learned.opening if self.learned else self.front
-        return "\r\n" if "\r\n" in lines[: lines.index("\n") + 1] else "\n"
+        lines = self.learned.opening if self.learned else self.front or self.body
+        return "\r\n" if lines.partition("\n")[0].endswith("\r") else "\n"
 
     def render(self) -> bytes:
         return self.text.encode()
@@ -92,7 +96,7 @@ class Document(msgspec.Struct, frozen=True):
             return msgspec.structs.replace(self, learned=msgspec.structs.replace(self.learned, rules=rules))
         newline = self.newline
         above = self.front + self.body
-        gap = newline * (2 - above.endswith("\n") - above.endswith(("\n\n", "\n\r\n")))
+        gap = "" if not above else newline * (2 - above.endswith("\n") - above.endswith(("\n\n", "\n\r\n")))
         opening = f"{gap}{START}{newline}{HEADING}{newline}{newline}"
         return msgspec.structs.replace(self, learned=Learned(opening, rules, END + newline))
 
@@ -109,10 +113,13 @@ def read_document(path: Path) -> Document:
 
 
 def parse_document(data: bytes, where: str = "SKILL.md") -> Document:
-    """The document that `data` is; DataError with `where` and the line when it is none."""
+    """The document that `data` is; DataError with `where` and the line when it is none. MEMORY has no front matter."""
     lines = _split(_decode(data, where))
-    above = front_lines(lines, where)
-    name, description = read_front(lines[:above], where)
+    if PurePath(where).name == MEMORY:
+        above, name, description = 0, MEMORY, ""
+    else:
+        above = front_lines(lines, where)
+        name, description = read_front(lines[:above], where)
     front = "".join(lines[:above])
     block = _block(lines, above, where)
     if block is None:

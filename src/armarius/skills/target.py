@@ -1,6 +1,6 @@
 """Which file may be changed.
 
-Owns the one question whether a path is a SKILL.md of ours to edit. Does not own the roots: the
+Owns the one question whether a path is a SKILL.md or AGENTS.md of ours to edit. Does not own the roots: the
 caller takes them from the owner's configuration, never from a project's.
 Invariant: a returned path is real (no link in any part of it), lies below a root, and is a regular
 file with one name. It was so at the time of asking; whoever commits a change asks again.
@@ -13,27 +13,30 @@ from pathlib import Path
 
 from armarius.errors import DataError, Refused
 from armarius.files import file_kind
+from armarius.skills.document import MEMORY
 
 __all__ = ["resolve_target"]
 
 _NAME = "SKILL.md"
+_NAMES = frozenset({_NAME, MEMORY})
 
 
 def resolve_target(path: Path, roots: Sequence[Path]) -> Path:
-    """The real path of the SKILL.md that `path` names, as the file or as its folder.
+    """The real path of the SKILL.md that `path` names, as the file or as its folder, or of an AGENTS.md.
 
     Refused when it leads out of `roots` or has a second name; DataError when it is no such file.
     """
     real_roots = [_real(root) for root in roots]
     real = _inside(path, real_roots)
     status = _status(real)
-    if stat.S_ISDIR(status.st_mode) and real.name != _NAME:
+    if stat.S_ISDIR(status.st_mode) and real.name not in _NAMES:
         real = _inside(real / _NAME, real_roots)
         status = _status(real)
     if not stat.S_ISREG(status.st_mode):
         raise DataError("target-kind", f"{real} is a {file_kind(status.st_mode)}", f"name a {_NAME} file")
-    if real.name != _NAME:
-        raise DataError("target-name", f"{path} is {real}, which is not named {_NAME}", f"name a {_NAME}")
+    if real.name not in _NAMES:
+        message = f"{path} is {real}, which is not named {_NAME}"
+        raise DataError("target-name", message, f"name a {_NAME}, or a project's {MEMORY}")
     if status.st_nlink != 1:
         raise Refused(
             "target-links",

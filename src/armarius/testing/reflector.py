@@ -6,9 +6,9 @@ would write it for a person, and whether it helps is for the gate to find out.
 Invariant: never more edits than the prompt allows; where it cannot help it proposes nothing.
 
 A reflection prompt holds the line `ARMARIUS REFLECTION v1` and one fenced JSON block:
-{"skill", "edit_budget", "failures": [{"task", "answer", "failed": [{"op", "arg"}]}], "preferences"}.
-The answer is {"edits": [{"op": "add", "anchor": null, "text", "why"}]}. Preferences, tasks and
-answers are passed over: a script has no taste, and a check says best what it wants.
+{"skill", "edit_budget", "failures": [{"task_id", "task", "answer", "failed": [{"op", "arg"}]}], "preferences"}.
+The answer is {"edits": [{"op": "add", "anchor": null, "text", "why", "tasks"}]}. Preferences, texts of tasks
+and answers are passed over: a script has no taste, and a check says best what it wants.
 """
 
 import json
@@ -35,6 +35,7 @@ class _Check(msgspec.Struct, frozen=True):
 
 class _Failure(msgspec.Struct):
     failed: list[_Check]
+    task_id: str = ""
 
 
 class _Brief(msgspec.Struct):
@@ -57,7 +58,7 @@ def reflect(prompt: str) -> str:
     return json.dumps({"edits": _edits(prompt)}, ensure_ascii=False)
 
 
-def _edits(prompt: str) -> list[dict[str, str | None]]:
+def _edits(prompt: str) -> list[dict[str, Any]]:
     block = _BLOCK.search(prompt)
     if block is None:
         return []
@@ -67,12 +68,13 @@ def _edits(prompt: str) -> list[dict[str, str | None]]:
         return []
     checks = {check.label: check for failure in brief.failures for check in failure.failed}
     tally = Counter(check.label for failure in brief.failures for check in failure.failed)
-    edits: list[dict[str, str | None]] = []
+    edits: list[dict[str, Any]] = []
     for label, times in tally.most_common():
         rule = _rule(checks[label])
         if rule and rule not in brief.skill and len(edits) < brief.edit_budget:
             why = f"{times} of {len(brief.failures)} failing answers did not satisfy {label}"
-            edits.append({"op": "add", "anchor": None, "text": rule, "why": why})
+            behind = [one.task_id for one in brief.failures if any(check.label == label for check in one.failed)]
+            edits.append({"op": "add", "anchor": None, "text": rule, "why": why, "tasks": behind})
     return edits
 
 

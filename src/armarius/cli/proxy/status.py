@@ -34,6 +34,19 @@ def _told(status: ProxyStatus) -> str:
         lines.append("recording nothing")
     else:
         lines.append(f"{state.recorded} recorded, {state.journal.bytes:,} bytes below {state.journal.folder}")
+    if state.skills is not None:
+        lines.append(f"{state.skills.skills} skills of {state.skills.source} in {state.skills.folder}")
+        lines += [f"  left alone: {kept}" for kept in state.skills.kept]
+    if state.snapshots is not None:
+        lines.append(
+            f"{state.snapshots.written} snapshots, {state.snapshots.bytes:,} bytes, in {state.snapshots.place}"
+        )
+    if state.evolution is not None:
+        under_way = f", {state.evolution.job} under way" if state.evolution.job else ""
+        lines.append(f"{state.evolution.done} orders done by {state.evolution.service}{under_way}")
+    for part in (state.skills, state.snapshots, state.evolution):
+        if part is not None and part.trouble:
+            lines.append(f"TROUBLE: {part.trouble}")
     if state.unrecorded:
         lines.append(f"NOT RECORDED: {state.unrecorded} exchanges; {state.trouble}")
     return "\n".join(lines)

@@ -1,0 +1,204 @@
+"""Skills of the team, put into what Codex asks its model.
+
+Owns where they go, which of them, and that both stay the same. Does not own the skills (skills/) or the bytes of a
+body beyond one place in it.
+Invariant: nothing is changed; one item is put in between two others, before the first message in the user's own
+words. What it says is decided once for that message and kept, so that every later request of the conversation, of
+its forks and of a recorder that was started anew has the same beginning, byte for byte.
+"""
+
+import hashlib
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, cast
+
+import msgspec
+
+from armarius.clock import Clock
+from armarius.files import private_folder
+from armarius.recorder.history import id_of
+from armarius.recorder.identity import Identity
+from armarius.recorder.turns import own_words, words_of
+from armarius.skills.relevance import relevance
+
+__all__ = ["DEFAULT_TOKENS", "Injector", "Mode", "Offered"]
+
+Mode = Literal["off", "catalogue", "pinned"]
+DEFAULT_TOKENS = 2_000
+_BYTES_A_TOKEN = 4
+_LONGEST_DESCRIPTION = 400
+_AS_GOOD = 0.5
+_WORDS_READ = 8_000
+_KEPT_S = 30 * 86_400
+_MOST_REMEMBERED = 4096
+
+_LISTED = re.compile(r"^- ([^:\n]{1,200}): .*\(file: ", re.MULTILINE)
+_INPUT = b'"input"'
+_OPENED = re.compile(rb"\s*:\s*\[")
+_BETWEEN = re.compile(rb"[\s,]*")
+_OUR_MARKS = re.compile(r"</?team_skill", re.IGNORECASE)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
+
+_CATALOGUE = """<team_skills>
+Skills of this team. Each is a file of instructions. When one fits the task, read its file before you start; \
+paths in it are relative to its folder.
+"""
+_PINNED = """<team_skills>
+Skills of this team that fit the task. Follow them where they apply; paths in them are relative to their folders.
+"""
+_END = "</team_skills>"
+
+
+class Offered(msgspec.Struct, frozen=True):
+    """A skill that may be put in; `path` is that of its SKILL.md."""
+
+    name: str
+    description: str
+    path: str
+    text: str
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    """What is put before one message: the bytes of an item (none when nothing fits), and the skills in it."""
+
+    item: bytes
+    names: tuple[str, ...]
+
+
+class Injector:
+    """Puts skills into requests; what was decided is kept in `folder`."""
+
+    def __init__(
+        self,
+        mode: Mode,
+        offers: Callable[[], Sequence[Offered]],
+        folder: Path,
+        clock: Clock,
+        tokens: int = DEFAULT_TOKENS,
+    ) -> None:
+        self._mode, self._offers, self._folder = mode, offers, folder
+        self._budget = tokens * _BYTES_A_TOKEN
+        self._choices = OrderedDict[str, _Choice]()
+        _forget_old(private_folder(folder), clock)
+
+    def __call__(self, body: bytes, items: Sequence[msgspec.Raw], identity: Identity) -> tuple[bytes, tuple[str, ...]]:
+        """The body to send, and the skills that are in it by us."""
+        if self._mode == "off" or identity.kind != "turn":
+            return body, ()
+        place = next((number for number, item in enumerate(items) if own_words(item)), None)
+        if place is None:
+            return body, ()
+        anchor = bytes(items[place])
+        name = hashlib.sha256((id_of(items[place]) or "").encode() or anchor).hexdigest()
+        choice = self._choices.get(name) or self._kept(name) or self._decide(name, items[: place + 1])
+        self._remember(name, choice)
+        at = _offset(body, items[: place + 1]) if choice.item else None
+        if at is None:
+            return body, ()
+        view = memoryview(body)
+        return b"".join((view[:at], choice.item, b",", view[at:])), choice.names
+
+    # ---------------------------------------------------------------- what was decided
+
+    def _remember(self, name: str, choice: _Choice) -> None:
+        self._choices[name] = choice
+        self._choices.move_to_end(name)
+        if len(self._choices) > _MOST_REMEMBERED:
+            self._choices.popitem(last=False)
+
+    def _kept(self, name: str) -> _Choice | None:
+        try:
+            return msgspec.msgpack.decode((self._folder / name).read_bytes(), type=_Choice)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def _decide(self, name: str, items: Sequence[msgspec.Raw]) -> _Choice:
+        choice = self._choose(items)
+        # Not synced: after a loss of power the provider's cache of the prefix is lost too.
+        temporary = self._folder / f"{name}.{os.getpid()}"
+        temporary.write_bytes(msgspec.msgpack.encode(choice))
+        temporary.replace(self._folder / name)
+        return choice
+
+    # ---------------------------------------------------------------- deciding
+
+    def _choose(self, items: Sequence[msgspec.Raw]) -> _Choice:
+        installed = {name for item in items for name in _listed(item)}
+        offers = [one for one in self._offers() if one.name not in installed and not _OUR_MARKS.search(one.text)]
+        offers.sort(key=lambda one: one.name)
+        fits = relevance(own_words(items[-1])[:_WORDS_READ], [f"{one.name} {one.description}" for one in offers])
+        ranked = sorted(zip(fits, offers, strict=True), key=lambda pair: (-pair[0], pair[1].name))
+        opening = _CATALOGUE if self._mode == "catalogue" else _PINNED
+        left = self._budget - len((opening + _END).encode())
+        chosen = dict[str, str]()
+        for fit, one in ranked:
+            if self._mode == "pinned" and not 0 < ranked[0][0] * _AS_GOOD <= fit:
+                break  # a whole text is for whom it fits
+            told = _line(one) if self._mode == "catalogue" else _whole(one)
+            size = len(told.encode())
+            if size <= left:
+                chosen[one.name] = told
+                left -= size
+        if not chosen:
+            return _Choice(b"", ())
+        text = opening + "".join(chosen[name] for name in sorted(chosen)) + _END
+        content = [{"type": "input_text", "text": text}]
+        item = msgspec.json.encode({"type": "message", "role": "developer", "content": content})
+        return _Choice(item, tuple(sorted(chosen)))
+
+
+def _line(one: Offered) -> str:
+    description = _plain(one.description)
+    if len(description) > _LONGEST_DESCRIPTION:
+        description = description[: _LONGEST_DESCRIPTION - 1] + "…"
+    return f"- {_plain(one.name)}: {description} (file: {one.path})\n"
+
+
+def _whole(one: Offered) -> str:
+    return (
+        f"<team_skill>\n<name>{_plain(one.name)}</name>\n<path>{one.path}</path>\n{one.text.strip()}\n</team_skill>\n"
+    )
+
+
+def _plain(text: str) -> str:
+    """One line, with nothing in it that a reader would not see."""
+    return " ".join(_UNPRINTABLE.sub(" ", _OUR_MARKS.sub("", text)).split())
+
+
+def _listed(item: msgspec.Raw) -> list[str]:
+    """The skills that Codex itself lists in an item."""
+    if b"skills_instructions" not in bytes(item):
+        return []
+    return _LISTED.findall(words_of(item))
+
+
+def _offset(body: bytes, items: Sequence[msgspec.Raw]) -> int | None:
+    """Where in `body` the last of the first items of its `input` begins.
+
+    Each place that could be the input is tried against all of them, so that a list of the same name in some other
+    part of the body is not taken for it.
+    """
+    start = body.find(_INPUT)
+    while start >= 0:
+        opened = _OPENED.match(body, start + len(_INPUT))
+        at = opened.end() if opened else -1
+        for number, item in enumerate(items if opened else ()):
+            at = cast("re.Match[bytes]", _BETWEEN.match(body, at)).end()
+            if not body.startswith(item, at):
+                break
+            if number == len(items) - 1:
+                return at
+            at += len(item)
+        start = body.find(_INPUT, start + 1)
+    return None
+
+
+def _forget_old(folder: Path, clock: Clock) -> None:
+    """Forget what was decided for messages that nobody continues any more."""
+    oldest = clock.now_us() / 1e6 - _KEPT_S
+    for entry in os.scandir(folder):
+        if entry.stat(follow_symlinks=False).st_mtime < oldest:
+            Path(entry).unlink(missing_ok=True)

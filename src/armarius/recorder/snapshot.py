@@ -1,0 +1,268 @@
+"""A part of a session, as a document that SkillClaw reads as a session.
+
+Owns what of the exchanges goes into a snapshot, and joining parts to the whole. Does not own when one is made or
+where it goes (snapshots.py).
+Invariant: made of lines of the journal, which are redacted. A turn that goes on in a later part has its number there
+again; nothing that an earlier part has is repeated.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from armarius.clock import rfc3339
+from armarius.recorder.exchange import Exchange
+from armarius.recorder.turns import own_words, words_of
+
+__all__ = ["Mark", "Progress", "Snapshot", "SnapshotTurn", "build", "join"]
+
+_LONGEST_TEXT = 64 << 10
+_LONGEST_OUTPUT = 16 << 10
+_SKILL = re.compile(r"[\w./~@+-]*?([\w.@+-]{1,200})/SKILL\.md\b")
+_PATCHED = re.compile(r"\*\*\* (Add|Update|Delete) File: (\S*?([\w.@+-]{1,200})/SKILL\.md)\b")
+_EXIT = re.compile(r"(?:exited with code|exit code:?|\"exit_code\":)\s*(-?\d{1,6})", re.IGNORECASE)
+
+
+class SnapshotTurn(msgspec.Struct):
+    """One turn of a user, or (`side`) of a sub-agent; field by field what SkillClaw has."""
+
+    turn_num: int
+    raw_turn_kind: str
+    user_turn_num: int | None
+    turn_id: str | None
+    timestamp: str
+    prompt_text: str = ""
+    response_text: str = ""
+    reasoning_content: str = ""
+    tool_calls: list[dict[str, Any]] = []
+    tool_results: list[dict[str, Any]] = []
+    read_skills: list[dict[str, str]] = []
+    modified_skills: list[dict[str, str]] = []
+    injected_skills: list[str] = []
+    end: str = ""
+    model: Any = None
+    agent: str | None = None
+    usage: dict[str, int] = {}
+    prm_score: float | None = None
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Which part of the session this is, and the last exchange in it."""
+
+    part: int
+    through: str
+    schema: str = "armarius.snapshot.v1"
+
+
+class Snapshot(msgspec.Struct):
+    """A part of a session; for SkillClaw, a session."""
+
+    session_id: str
+    timestamp: str
+    user_alias: str
+    num_turns: int
+    turns: list[SnapshotTurn]
+    armarius: Mark
+
+
+class Progress(msgspec.Struct):
+    """How far a session is in its snapshots; `seen` are the items that are in them."""
+
+    part: int = 0
+    through: str = ""
+    turns: int = 0
+    user_turns: int = 0
+    last: dict[str, tuple[str | None, int, int | None]] = {}
+    """Of each thread the newest turn: its id and its numbers."""
+    seen: set[str] = set()
+
+
+class _Item(msgspec.Struct):
+    id: str | None = None
+    type: Any = None
+    role: Any = None
+    name: Any = None
+    call_id: Any = None
+    arguments: Any = None
+    input: Any = None
+    action: Any = None
+    output: Any = None
+    summary: Any = None
+
+
+_item = msgspec.json.Decoder(_Item)
+
+
+def build(session: str, alias: str, exchanges: Sequence[Exchange], progress: Progress) -> Snapshot:
+    """The next part, of `exchanges`; `progress` goes on to behind it."""
+    turns = list[SnapshotTurn]()
+    open_turns = dict[str, SnapshotTurn]()
+    for exchange in exchanges:
+        if exchange.identity.kind == "turn":
+            _add(turns, open_turns, exchange, progress)
+    progress.part += 1
+    progress.through = exchanges[-1].id
+    moment = rfc3339(max(exchange.at_us + exchange.duration_us for exchange in exchanges))
+    return Snapshot(session, moment, alias, len(turns), turns, Mark(progress.part, progress.through))
+
+
+def join(parts: Iterable[Snapshot]) -> Snapshot:
+    """The whole session, out of its parts in their order."""
+    whole: Snapshot | None = None
+    by_number = dict[int, SnapshotTurn]()
+    for part in parts:
+        for turn in part.turns:
+            earlier = by_number.setdefault(turn.turn_num, turn)
+            if earlier is not turn:
+                _continue(earlier, turn)
+        whole = part
+    if whole is None:
+        raise ValueError("a session has a part")
+    turns = list(by_number.values())
+    return msgspec.structs.replace(whole, num_turns=len(turns), turns=turns)
+
+
+def _continue(turn: SnapshotTurn, later: SnapshotTurn) -> None:
+    for name in ("prompt_text", "response_text", "reasoning_content"):
+        setattr(turn, name, "\n".join(filter(None, (getattr(turn, name), getattr(later, name)))))
+    for name in ("tool_calls", "tool_results", "read_skills", "modified_skills", "injected_skills"):
+        known = getattr(turn, name)
+        known.extend(one for one in getattr(later, name) if one not in known)
+    turn.usage = {name: turn.usage.get(name, 0) + later.usage.get(name, 0) for name in {*turn.usage, *later.usage}}
+    turn.end = later.end
+
+
+def _add(
+    turns: list[SnapshotTurn], open_turns: dict[str, SnapshotTurn], exchange: Exchange, progress: Progress
+) -> None:
+    raws = _new(exchange, progress)
+    items = [_read(raw) for raw in raws]
+    said = [text for raw in raws if (text := own_words(raw))]
+    turn = _turn_of(turns, open_turns, exchange, progress, begins=bool(said))
+    _append(turn, "prompt_text", said)
+    outputs = [_read(raw) for raw in exchange.output]
+    progress.seen.update(item.id for item in (*items, *outputs) if item.id)
+    names = {call["id"]: call["function"]["name"] for call in turn.tool_calls}
+    for item in items:
+        if isinstance(item.type, str) and item.type.endswith("_output"):
+            turn.tool_results.append(_result(item, names))
+    for raw, item in zip(exchange.output, outputs, strict=True):
+        if item.type == "message":
+            _append(turn, "response_text", [words_of(raw)])
+        elif item.type == "reasoning":
+            _append(turn, "reasoning_content", [_summary(item)])
+        elif isinstance(item.type, str) and item.type.endswith("_call"):
+            _add_call(turn, item)
+    turn.end, turn.model = exchange.end, exchange.model
+    turn.injected_skills += [name for name in exchange.injected if name not in turn.injected_skills]
+    for name in ("input_tokens", "output_tokens"):
+        count = _field(exchange.usage, name)
+        turn.usage[name] = turn.usage.get(name, 0) + (count if isinstance(count, int) else 0)
+
+
+def _new(exchange: Exchange, progress: Progress) -> list[msgspec.Raw]:
+    """The items that no part has. A history that had to be recorded whole again says something new only after the
+    last answer in it.
+    """
+    raws = [raw for raw in exchange.input if not ((name := _read(raw).id) and name in progress.seen)]
+    if exchange.base is not None or not progress.part:
+        return raws
+    answers = [place for place, raw in enumerate(raws) if _is_answer(_read(raw))]
+    return raws[answers[-1] + 1 :] if answers else raws
+
+
+def _is_answer(item: _Item) -> bool:
+    return item.role == "assistant" or (isinstance(item.type, str) and item.type.endswith("_call"))
+
+
+def _turn_of(
+    turns: list[SnapshotTurn],
+    open_turns: dict[str, SnapshotTurn],
+    exchange: Exchange,
+    progress: Progress,
+    *,
+    begins: bool,
+) -> SnapshotTurn:
+    identity = exchange.identity
+    thread, side = identity.thread or "", identity.subagent is not None
+    known = progress.last.get(thread)
+    goes_on = known is not None and (known[0] == identity.turn if identity.turn else not begins)
+    if goes_on and thread in open_turns:
+        return open_turns[thread]
+    if known is not None and goes_on:
+        number, user_number = known[1], known[2]
+    else:
+        progress.turns += 1
+        progress.user_turns += not side
+        number, user_number = progress.turns, None if side else progress.user_turns
+        progress.last[thread] = (identity.turn, number, user_number)
+    turn = SnapshotTurn(
+        turn_num=number,
+        raw_turn_kind="side" if side else "final",
+        user_turn_num=user_number,
+        turn_id=identity.turn,
+        timestamp=rfc3339(exchange.at_us),
+        agent=identity.subagent,
+    )
+    open_turns[thread] = turn
+    turns.append(turn)
+    return turn
+
+
+def _append(turn: SnapshotTurn, field: str, texts: Iterable[str]) -> None:
+    together = "\n".join(filter(None, (getattr(turn, field), *texts)))
+    setattr(turn, field, _cut(together, _LONGEST_TEXT))
+
+
+def _add_call(turn: SnapshotTurn, item: _Item) -> None:
+    arguments = next((text for text in (item.arguments, item.input) if isinstance(text, str)), None)
+    if arguments is None:
+        arguments = "" if item.action is None else msgspec.json.encode(item.action).decode()
+    name = item.name if isinstance(item.name, str) else str(item.type).removesuffix("_call")
+    call = str(item.call_id or item.id or "")
+    told = {"name": name, "arguments": _cut(arguments, _LONGEST_OUTPUT)}
+    turn.tool_calls.append({"id": call, "type": "function", "function": told})
+    changed = {found[3]: (found[1].lower(), found[2]) for found in _PATCHED.finditer(arguments)}
+    for skill, (action, path) in changed.items():
+        turn.modified_skills.append({"skill_id": skill, "skill_name": skill, "path": path, "action": action})
+    for found in _SKILL.finditer(arguments):
+        read = {"skill_id": found[1], "skill_name": found[1], "path": found[0]}
+        if found[1] not in changed and read not in turn.read_skills:
+            turn.read_skills.append(read)
+
+
+def _result(item: _Item, names: dict[str, str]) -> dict[str, Any]:
+    text = item.output if isinstance(item.output, str) else msgspec.json.encode(item.output).decode()
+    code = _EXIT.search(text)
+    failed = code is not None and int(code[1]) != 0
+    call = str(item.call_id or "")
+    told = {"tool_name": names.get(call, ""), "tool_call_id": call, "has_error": failed}
+    return told | {"error_type": f"exit {code[1]}" if code and failed else None, "content": _cut(text, _LONGEST_OUTPUT)}
+
+
+def _summary(item: _Item) -> str:
+    texts = (_field(part, "text") for part in _listed(item.summary))
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _field(value: Any, name: str) -> Any:
+    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _cut(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}\n[… {len(text) - most:,} characters left out …]\n{text[-(most - most // 2) :]}"
+
+
+def _read(raw: msgspec.Raw) -> _Item:
+    try:
+        return _item.decode(raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _Item()

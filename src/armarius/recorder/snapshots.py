@@ -1,0 +1,343 @@
+"""Snapshots of sessions, in a folder or a bucket, from which a team's skills are improved.
+
+Owns when a part of a session is written, and how far each session is. Does not own what a part says (snapshot.py).
+Invariant: a part is written once and never again; what was written is appended to a log before anything builds on it,
+and where that was lost, the part itself says how far it goes. What cannot be written stays due: the journal has it.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from armarius.clock import Clock
+from armarius.errors import ArmariusError
+from armarius.files import private_folder
+from armarius.recorder.exchange import Exchange
+from armarius.recorder.snapshot import Progress, Snapshot, build, join
+from armarius.recorder.turns import exchanges_in, read_exchange
+from armarius.store.objects import Missing, Objects
+
+__all__ = ["Cadence", "Snapshots", "SnapshotsState", "read_session"]
+
+_LARGEST_PART = 256 << 20
+_MOST_PENDING = 4 << 20
+_MOST_HELD = 8 << 20
+_MOST_CLOSED = 10_000
+_CATCH_UP_US = 7 * 86_400 * 1_000_000
+_RETRY_US = 30_000_000
+_MOST_OPEN = 4
+
+
+class Cadence(msgspec.Struct, frozen=True):
+    """A part is written after so many turns of the user, and when nothing happened for so long."""
+
+    turns: int = 1
+    idle_s: float = 180.0
+
+
+class SnapshotsState(msgspec.Struct):
+    """How writing went; `trouble` is the newest failure, None again after the next success."""
+
+    place: str
+    written: int = 0
+    bytes: int = 0
+    failed: int = 0
+    trouble: str | None = None
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    """A line of the log: a part that was written. The first line says since when."""
+
+    session: str = ""
+    progress: Progress | None = None
+    since_us: int = 0
+
+
+class _Session:
+    """What of a session is not written yet."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.pending = list[Exchange]()
+        self.ids = set[str]()
+        self.bytes = 0
+        self.over = 0
+        """Turns of the user that are over and not written."""
+        self.turn: str | None = None
+        self.last_us = 0
+        self.try_us = 0
+
+
+_line = msgspec.json.Decoder(_Line)
+_snapshot = msgspec.json.Decoder(Snapshot)
+
+
+class Snapshots:
+    """Takes in lines of the journal and writes parts; used by one thread.
+
+    `written` is told the key of each part.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        folder: Path,
+        clock: Clock,
+        written: Callable[[str], None],
+        *,
+        cadence: Cadence | None = None,
+        alias: str = "",
+    ) -> None:
+        self._objects, self._clock, self._written = objects, clock, written
+        self._cadence, self._alias = cadence or Cadence(), alias
+        name = hashlib.sha256(objects.shown.encode()).hexdigest()[:16]
+        self._log = private_folder(folder) / f"{name}.jsonl"
+        self._open = dict[str, _Session]()
+        self._progress = dict[str, Progress]()
+        self._is_behind = True
+        self._told = self._taken = 0
+        self.state = SnapshotsState(objects.shown)
+        self._since_us = self._read_log()
+
+    def catch_up(self, journal: Path) -> None:
+        """Take in what the journal has and no part does: a recorder that ended could not write it."""
+        self._is_behind = False
+        oldest = max(self._since_us, self._clock.now_us() - _CATCH_UP_US)
+        there = {one.id for one in exchanges_in(journal, [], oldest)}
+        behind = {name for name, progress in self._progress.items() if progress.through in there}
+        for exchange in exchanges_in(journal, [], oldest):
+            name = exchange.identity.session
+            if name in behind:
+                self._progress[name].seen.update(_ids(exchange))
+                if self._progress[name].through == exchange.id:
+                    behind.discard(name)
+            elif exchange.at_us >= self._since_us:
+                self._take(exchange, sum(map(len, (*exchange.input, *exchange.output))))
+                if self._held() > _MOST_HELD:
+                    self.write_due(every=True)
+                    if self._is_behind:
+                        return  # it cannot be written either; later
+        for name, progress in self._progress.items():
+            if name not in self._open:
+                progress.seen = set()
+
+    def take(self, line: bytes) -> None:
+        """Take in a line of the journal."""
+        self._take(read_exchange(line), len(line))
+
+    def _take(self, exchange: Exchange, size: int) -> None:
+        name = exchange.identity.session
+        if name is None:
+            return  # nobody could say whose it is
+        session = self._open.get(name)
+        if session is None:
+            session = self._open[name] = _Session(self._progress.setdefault(name, Progress()))
+        if exchange.id in session.ids:
+            return
+        session.ids.add(exchange.id)
+        session.pending.append(exchange)
+        session.bytes += size
+        session.last_us = self._clock.monotonic_us()
+        if exchange.identity.is_user_turn:
+            if exchange.identity.turn != session.turn and session.turn is not None:
+                session.over += 1  # its turn began without an end of the one before
+            session.turn = exchange.identity.turn
+            if _ends_turn(exchange):
+                session.over += 1
+                session.turn = None
+
+    def write_due(self, *, every: bool = False) -> None:
+        """Write what is due; with `every`, what there is."""
+        now = self._clock.monotonic_us()
+        for name, session in list(self._open.items()):
+            is_idle = now - session.last_us >= self._cadence.idle_s * 1e6
+            is_due = is_idle or session.over >= self._cadence.turns or session.bytes > _MOST_PENDING
+            if session.pending and (every or (is_due and now >= session.try_us)):
+                self._write(name, session, now)
+            if is_idle and not session.pending:
+                del self._open[name]
+                session.progress.seen = set()
+                session.progress.last = _newest(session.progress)
+                self._progress[name] = self._progress.pop(name)
+                while len(self._progress) - len(self._open) > _MOST_CLOSED:
+                    self._forget_oldest()
+        if self._held() > _MOST_HELD:
+            self._open.clear()
+            self._is_behind = True  # the journal has it all
+
+    def step(self, lines: list[bytes], journal: Path) -> float | None:
+        """Take in lines of `journal` and write what is due; in how many seconds to come again, None: with a line."""
+        if self._is_behind:
+            self.catch_up(journal)
+        for line in lines:
+            self._taken += len(line)
+            if line:
+                self.take(line)
+        self.write_due()
+        return _RETRY_US / 1e6 if self._is_behind else self.next_s()
+
+    def accepts(self, line: bytes) -> bool:
+        """Whether a line may be handed over; called by the thread that does so. A place that is slow to be written to
+        makes no queue without measure: what is left out is read in the journal later.
+        """
+        if self._told - self._taken > _MOST_HELD:
+            self._is_behind = True
+            return False
+        self._told += len(line)
+        return True
+
+    def next_s(self) -> float | None:
+        """In how many seconds something may be due; None: not before something happens."""
+        now = self._clock.monotonic_us()
+        waits = [
+            max(session.last_us + int(self._cadence.idle_s * 1e6), session.try_us) - now
+            for session in self._open.values()
+        ]
+        return max(0.0, min(waits) / 1e6) if waits else None
+
+    def _held(self) -> int:
+        return sum(session.bytes for session in self._open.values())
+
+    def _forget_oldest(self) -> None:
+        """The parts themselves say how far a session is, if it ever goes on."""
+        del self._progress[next(name for name in self._progress if name not in self._open)]
+
+    # ---------------------------------------------------------------- writing
+
+    def _write(self, name: str, session: _Session, now: int) -> None:
+        try:
+            while session.pending:
+                progress = _copy(session.progress)
+                snapshot = build(name, self._alias, session.pending, progress)
+                data = msgspec.json.encode(snapshot)
+                key = f"{_begins(name)}{progress.part:06}.json"
+                if self._objects.create(key, data):
+                    self.state.written += 1
+                    self.state.bytes += len(data)
+                    self._advance(name, session, progress, len(session.pending))
+                    self._written(key)
+                else:
+                    self._skip(name, session, key)
+            self.state.trouble = None
+        except ArmariusError as error:
+            self.state.failed += 1
+            self.state.trouble = error.message
+            session.try_us = now + _RETRY_US
+
+    def _skip(self, name: str, session: _Session, key: str) -> None:
+        """There is such a part: written by us before a crash, or by another recorder."""
+        found = self._objects.get(key, _LARGEST_PART)
+        assert found is not None
+        progress = _copy(session.progress)
+        progress.part += 1
+        count = 0
+        try:
+            theirs = _snapshot.decode(found.data)
+        except msgspec.MsgspecError:
+            theirs = None
+        ids = [one.id for one in session.pending]
+        if theirs is not None and theirs.armarius.through in ids:
+            count = ids.index(theirs.armarius.through) + 1
+            progress = _copy(session.progress)
+            build(name, self._alias, session.pending[:count], progress)
+        elif theirs is not None:
+            numbers = [(turn.turn_num, turn.user_turn_num or 0) for turn in theirs.turns]
+            progress.turns = max([progress.turns, *(number for number, _ in numbers)])
+            progress.user_turns = max([progress.user_turns, *(number for _, number in numbers)])
+        self._advance(name, session, progress, count)
+
+    def _advance(self, name: str, session: _Session, progress: Progress, count: int) -> None:
+        session.progress = self._progress[name] = progress
+        session.pending = session.pending[count:]
+        session.bytes = session.over = 0
+        kept = msgspec.structs.replace(progress, seen=set(), last=_newest(progress))
+        self._append(_Line(name, kept))
+
+    def _append(self, line: _Line) -> None:
+        descriptor = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, msgspec.json.encode(line) + b"\n")
+        finally:
+            os.close(descriptor)
+
+    def _read_log(self) -> int:
+        """How far every session is; since when snapshots are made."""
+        since = 0
+        lines = self._log.read_bytes().split(b"\n") if self._log.exists() else []
+        for text in lines:
+            try:
+                line = _line.decode(text)
+            except msgspec.MsgspecError:
+                continue  # cut off by a loss of power; the part itself says the same
+            since = since or line.since_us
+            if line.progress is not None:
+                self._progress[line.session] = line.progress
+        if not since:
+            since = self._clock.now_us()
+            self._append(_Line(since_us=since))
+        return since
+
+
+def _begins(session: str) -> str:
+    """How the keys of a session begin: directly below `sessions/`, where SkillClaw looks; no id becomes a path."""
+    return f"sessions/{hashlib.sha256(session.encode()).hexdigest()[:32]}-"
+
+
+def read_session(objects: Objects, session: str) -> Snapshot:
+    """A whole session out of its parts; Missing when there is none."""
+    parts = list[Snapshot]()
+    for key in objects.keys("sessions"):
+        if key.startswith(_begins(session)):
+            found = objects.get(key, _LARGEST_PART)
+            assert found is not None
+            parts.append(_snapshot.decode(found.data))
+    if not parts:
+        raise Missing("session-missing", f"no snapshot of session {session[:80]!r}", "see `armarius proxy sessions`")
+    return join(parts)
+
+
+def _newest(progress: Progress) -> dict[str, tuple[str | None, int, int | None]]:
+    """Turns that may go on."""
+    return dict(list(progress.last.items())[-_MOST_OPEN:])
+
+
+def _copy(progress: Progress) -> Progress:
+    return msgspec.structs.replace(progress, last=dict(progress.last), seen=set(progress.seen))
+
+
+def _ids(exchange: Exchange) -> set[str]:
+    found = set[str]()
+    for raw in (*exchange.input, *exchange.output):
+        try:
+            found.add(_named.decode(raw).id)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            continue
+    return found
+
+
+class _Named(msgspec.Struct):
+    id: str
+
+
+class _Kind(msgspec.Struct):
+    type: str = ""
+
+
+_named = msgspec.json.Decoder(_Named)
+_kind = msgspec.json.Decoder(_Kind)
+
+
+def _ends_turn(exchange: Exchange) -> bool:
+    """Whether the model has nothing more to do: it completed, and asked for no tool."""
+    if exchange.end != "completed":
+        return False
+    for raw in exchange.output:
+        try:
+            if _kind.decode(raw).type.endswith("_call"):
+                return False
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            continue
+    return True
