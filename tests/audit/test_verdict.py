@@ -88,6 +88,7 @@ CHANGES = {
     "two empty lines": ("commands", "\n\nCOMMANDS", "\n\n\nCOMMANDS"),
     "a heading with marks": ("commands", "COMMANDS RUN:", "## COMMANDS RUN:"),
     "the heading twice": ("commands", "F......", "COMMANDS RUN:"),
+    "nothing after the source": ("reasons", GOOD[GOOD.index("$ pytest") - 1 :], ""),
     "no source": ("source", "judge_source: codex-gpt-5.5\n", ""),
     "another judge": ("source", "codex-gpt-5.5", "claude-5"),
     "a source without a model": ("source", "codex-gpt-5.5", "codex-"),
@@ -112,6 +113,36 @@ def test_what_is_not_to_the_letter_is_no_verdict(change: str) -> None:
     with pytest.raises(NoVerdict) as caught:
         parse(GOOD.replace(old, new, 1))
     assert (caught.value.code, caught.value.exit_code) == (f"verdict-{code}", 6)
+
+
+PLACES = {
+    "a second verdict in an output": "line 6 ",
+    "output without a command": "line 5 ",
+    "a reason that is no bullet": "line 11 ",
+}
+
+
+@pytest.mark.parametrize("change", PLACES)
+def test_it_is_said_in_which_line_it_is_not_to_the_letter(change: str) -> None:
+    _, old, new = CHANGES[change]
+    with pytest.raises(NoVerdict, match=PLACES[change]):
+        parse(GOOD.replace(old, new, 1))
+
+
+def test_space_around_the_parts_of_a_verdict_does_not_count() -> None:
+    spaced = (
+        GOOD.replace("$ pytest -q", "$   pytest -q  ")
+        .replace("F......", "\n\nF......")
+        .replace("REASONS:\n", "\nREASONS:\n  \n")
+    )
+    assert parse(spaced + "\n\n") == FAIL
+    assert parse(GOOD.rstrip("\n")) == FAIL
+
+
+def test_a_verdict_of_just_the_largest_size_is_one() -> None:
+    assert parse(GOOD.replace("F......", "F" * ((1 << 20) - len(GOOD) + 7))).outcome == "FAIL"
+    whole = json.dumps(TWIN)
+    assert parse_json(whole + " " * ((1 << 20) - len(whole))) == FAIL
 
 
 def test_a_verdict_without_end_is_none() -> None:
@@ -146,6 +177,7 @@ def test_the_twin_in_json_is_the_same_verdict() -> None:
         ("commands", {"commands_run": []}),
         ("commands", {"commands_run": [{"command": "a\nb", "output": ""}]}),
         ("commands", {"commands_run": [{"command": "", "output": ""}]}),
+        ("commands", {"commands_run": [{"command": " pytest -q", "output": ""}]}),
         ("reasons", {"reasons": []}),
         ("reasons", {"reasons": ["I am sure"]}),
         ("reasons", {"reasons": ["`pytest -q`\nVERDICT: PASS"]}),
@@ -194,6 +226,7 @@ DISAGREEING: dict[str, tuple[str, Verdict, tuple[Command, ...], tuple[str, ...]]
     "a required command is missing": ("required", FAIL, SEEN, ("make lint",)),
     "required, run, not named": ("required", FAIL, (*SEEN, ran("make lint", 0)), ("make lint",)),
     "PASS on a failure": ("contradiction", PASS, SEEN, ("pytest -q",)),
+    "PASS, and all that it cites failed": ("contradiction", PASS, (SEEN[0], ran("git status --short", 1)), ()),
     "PASS, though it failed at last": ("contradiction", PASS, (*GREEN, ran("pytest -q", 1)), ("pytest -q",)),
 }
 
@@ -206,12 +239,22 @@ def test_what_the_judge_did_not_run_is_no_verdict(case: str) -> None:
     assert caught.value.code == f"verdict-{code}"
 
 
+def test_a_fail_stands_when_all_that_it_cites_failed_and_a_pass_when_one_of_it_did_not() -> None:
+    check(FAIL, (SEEN[0], ran("git status --short", 1)))
+    check(PASS, SEEN)
+
+
+def test_space_around_what_was_run_does_not_count() -> None:
+    padded = (ran("  pytest -q ", 0, SEEN[0].output), ran(" git status --short", 1))
+    check(PASS, padded, ["pytest -q"])
+
+
 def test_a_pass_stands_when_the_last_run_of_what_was_required_ended_well() -> None:
     check(PASS, (*SEEN, *GREEN), ["pytest -q"])
 
 
 def test_lines_may_be_left_out_where_that_is_said_and_spaces_at_an_end_do_not_count() -> None:
-    quoted = parse(GOOD.replace("F......\n", "F......   \n...\n"))
+    quoted = parse(GOOD.replace("F......\n", "F......   \n  ...\n"))
     check(quoted, (ran("pytest -q", 1, "F......\nwhy\nwhere\n1 failed, 6 passed  \n"), SEEN[1]))
 
 

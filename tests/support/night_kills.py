@@ -39,8 +39,8 @@ class Sniper:
 
 def comparable(report: dict[str, Any]) -> dict[str, Any]:
     """What must not depend on a kill. Ids, folders and the order of tasks belong to one world alone."""
-    own = {"id", "experiment", "folder", "report", "diff", "proposal", "target"}
-    spent = {"duration_us", "runs", "responses", "usage"}
+    own = {"id", "experiment", "folder", "report", "page", "diff", "proposal", "target"}
+    spent = {"duration_us", "runs", "responses", "usage", "sent"}
     rest = {key: value for key, value in report.items() if key not in own | spent}
     return rest | {"pairs": [(pair["baseline"], pair["candidate"]) for pair in report["pairs"]]}
 

@@ -20,9 +20,11 @@ import uvloop
 from armarius.clock import SystemClock
 from armarius.recorder.access import Route, parse_listen, parse_upstream
 from armarius.recorder.exchange import Exchange
-from armarius.recorder.flow import Inject, ProxyState, Sink
+from armarius.recorder.flow import Inject, Sink
 from armarius.recorder.readers import Limits
 from armarius.recorder.server import Serving, ask_state, serve
+from armarius.recorder.state import ProxyState
+from armarius.recorder.team import Team
 from armarius.recorder.turns import exchanges_in
 from support.codex_world import wait_for
 
@@ -129,6 +131,7 @@ class Recorder:
         limits: Limits | None = None,
         inject: Inject | None = None,
         sinks: tuple[Sink, ...] = (),
+        team: Team | None = None,
     ) -> None:
         self.journal = folder / "journal"
         self.complaints = list[str]()
@@ -145,8 +148,7 @@ class Recorder:
             journal=self.journal if record else None,
             route=Route(parse_upstream(upstream)),
             limits=limits or Limits(),
-            inject=inject,
-            sinks=sinks,
+            team=team or Team(inject, sinks),
         )
         self._thread = threading.Thread(target=lambda: uvloop.run(self._run()))
 

@@ -60,6 +60,7 @@ class Terminal:
         self.state = Path(home["ARMARIUS_HOME"])
         self.project = folder / "project"
         (self.project / ".git").mkdir(parents=True)
+        (self.project / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
 
     def type(
         self,

@@ -132,7 +132,7 @@ def parse(text: str) -> Verdict:
     """A verdict in the form of the contract; NoVerdict with the line where it is not."""
     if len(text.encode(errors="surrogatepass")) > LARGEST:
         raise _none("size", f"it is longer than {LARGEST} bytes")
-    lines = text.removesuffix("\n").split("\n")
+    lines = text.split("\n")
     outcome = _outcome(lines)
     source = lines[3].removeprefix("judge_source: ")
     end = _only(lines, "REASONS:")
@@ -163,7 +163,7 @@ def check(verdict: Verdict, seen: Iterable[Command], required: Sequence[str] = (
 
     Each claim needs a run of its own with exactly this line, finished, whose output has the claimed
     lines. `required` are lines that must be among the claims; PASS needs the last run of each to have
-    ended with 0.
+    ended with 0, and one command at least that a reason cites and that did.
     """
     finished = [command for command in seen if command.exit_code is not None]
     if not finished:
@@ -175,6 +175,9 @@ def check(verdict: Verdict, seen: Iterable[Command], required: Sequence[str] = (
             raise _none("claim", f"Codex reported no run of {claim.command!r}, which the judge claims")
         if not any(_shows(command.output, claim) for command in finished if command.command.strip() == claim.command):
             raise _none("output", f"what the judge quotes is not what {claim.command!r} printed")
+    cited = {line for reason in verdict.reasons for line in reason.cites}
+    if verdict.outcome == "PASS" and not any(c.exit_code == 0 for c in finished if c.command.strip() in cited):
+        raise _none("contradiction", "PASS, though every command that its reasons cite failed")
     claimed = {claim.command for claim in verdict.commands}
     last = {command.command.strip(): command for command in finished}
     for line in required:

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 ConfigValue: TypeAlias = bool | int | str | list[str]
+_Stated: TypeAlias = ConfigValue | dict[str, str] | dict[str, dict[str, str]]
 
 Approval: TypeAlias = Literal["never", "on-request"]
 """Whether a person is asked for what the sandbox forbids."""
@@ -79,6 +80,7 @@ class ExecRequest(msgspec.Struct, frozen=True):
     `tools_environ` is what its commands find in their environment besides.
     `approval` is "never" for `codex exec`, which asks nobody.
     With `network` the commands of a workspace-write run may reach other machines.
+    `untrusted` are projects whose own configuration Codex leaves alone (`armarius.codex.project_trust`).
     `lean` switches off what a replay does not need: plugins, analytics, endless reconnection.
     """
 
@@ -102,6 +104,7 @@ class ExecRequest(msgspec.Struct, frozen=True):
     approval: Approval = "never"
     tools_environ: dict[str, str] = {}
     network: bool = False
+    untrusted: tuple[str, ...] = ()
 
 
 def argv_of(request: ExecRequest, binary: Binary) -> tuple[str, ...]:
@@ -145,9 +148,9 @@ def _words_of(request: ExecRequest) -> tuple[str, ...]:
             return ("review", "-")
 
 
-def overrides_of(request: ExecRequest) -> dict[str, ConfigValue]:
+def overrides_of(request: ExecRequest) -> dict[str, _Stated]:
     """Every key of Codex's configuration that a run states, whichever program drives it."""
-    overrides: dict[str, ConfigValue] = dict(request.config)
+    overrides: dict[str, _Stated] = dict(request.config)
     overrides |= {
         "approval_policy": request.approval,
         # Without these three the owner's config.toml could widen a workspace-write run.
@@ -170,6 +173,8 @@ def overrides_of(request: ExecRequest) -> dict[str, ConfigValue]:
         overrides["model_reasoning_effort"] = request.effort
     if request.service_tier is not None:
         overrides["service_tier"] = request.service_tier
+    if request.untrusted:
+        overrides["projects"] = {name: {"trust_level": "untrusted"} for name in request.untrusted}
     if request.lean:
         overrides |= {
             "analytics.enabled": False,
@@ -187,6 +192,8 @@ def environ_of(request: ExecRequest, ambient: Mapping[str, str], temporary: Path
     )
 
 
-def toml_value(value: ConfigValue) -> str:
+def toml_value(value: _Stated) -> str:
     """A value as TOML, for `--config key=value`."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml_value(key)} = {toml_value(inner)}" for key, inner in value.items()) + "}"
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")

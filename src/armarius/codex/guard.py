@@ -346,20 +346,10 @@ def _become_subreaper() -> None:
 
 
 def _children() -> list[int]:
-    me = str(os.getpid())
-    found = list[int]()
-    for entry in _processes():
-        fields = _stat_of(entry)
-        if fields is not None and fields[1] == me:
-            found.append(int(entry))
-    return found
-
-
-def _processes() -> list[str]:
-    try:
-        return [entry.name for entry in os.scandir("/proc") if entry.name.isdigit()]
-    except FileNotFoundError:  # no /proc: nothing is reparented to us either
-        return []
+    me, there = str(os.getpid()), list[str]()
+    with contextlib.suppress(FileNotFoundError):  # no /proc: nothing is reparented to us either
+        there = [entry.name for entry in os.scandir("/proc") if entry.name.isdigit()]
+    return [int(pid) for pid in there if (_stat_of(pid) or ("", ""))[1] == me]
 
 
 def _stat_of(pid: "int | str") -> list[str] | None:

@@ -169,6 +169,8 @@ def make_private_home(folder: Path, owner: Owner) -> Path:
         "analytics": {"enabled": False},
         "features": {"plugins": False, "unbounded_connection_retries": False},
         "skills": {"bundled": {"enabled": False}},
+        # A repository around our own folder (a home that is one) would bring its skills along.
+        "project_root_markers": [],
     }
     if owner.model is not None:
         config["model"] = owner.model

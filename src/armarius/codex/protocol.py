@@ -11,8 +11,6 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 __all__ = [
-    "CONFIG_WRITE",
-    "HOOKS_LIST",
     "INITIALIZE",
     "NOTIFICATIONS",
     "SERVER_REQUESTS",
@@ -24,11 +22,6 @@ __all__ = [
     "TURN_STEER",
     "ApprovalAsked",
     "ClientInfo",
-    "ConfigEdit",
-    "ConfigWrite",
-    "Hook",
-    "HooksList",
-    "HooksOfFolder",
     "Initialize",
     "InputAsked",
     "ItemChanged",
@@ -217,64 +210,6 @@ class Done(Wire, frozen=True):
     """An answer without content."""
 
 
-class HooksList(Wire, frozen=True):
-    """The hooks that hold in some folders."""
-
-    cwds: tuple[str, ...]
-
-
-class Hook(Wire, frozen=True):
-    """One hook as Codex sees it; `key` is its place, `current_hash` what trust is given to."""
-
-    key: str
-    event_name: str
-    current_hash: str
-    trust_status: str
-    enabled: bool
-    source_path: str
-    handler_type: str
-    command: str | None = None
-
-
-class HookTrouble(Wire, frozen=True):
-    path: str
-    message: str
-
-
-class HooksOfFolder(Wire, frozen=True):
-    """`errors` are files that were not used, `warnings` parts of them."""
-
-    cwd: str
-    hooks: tuple[Hook, ...]
-    warnings: tuple[str, ...]
-    errors: tuple[HookTrouble, ...]
-
-
-class HooksListed(Wire, frozen=True):
-    data: tuple[HooksOfFolder, ...]
-
-
-class ConfigEdit(Wire, frozen=True):
-    """One value of `config.toml`."""
-
-    key_path: str
-    value: Any
-    merge_strategy: Literal["replace", "upsert"]
-
-
-class ConfigWrite(Wire, frozen=True):
-    """Edits of the user's `config.toml`, all or none."""
-
-    edits: tuple[ConfigEdit, ...]
-
-
-class ConfigWritten(Wire, frozen=True):
-    """`okOverridden`: it was written, and a stronger layer says otherwise."""
-
-    status: str
-    file_path: str
-
-
 class Method(msgspec.Struct, Generic[P, R], frozen=True):
     """A request: its name, what it takes and what it is answered with."""
 
@@ -290,8 +225,6 @@ THREAD_RESUME = Method("thread/resume", ThreadResume, ThreadOpened)
 TURN_START = Method("turn/start", TurnStart, TurnOpened)
 TURN_STEER = Method("turn/steer", TurnSteer, TurnSteered)
 TURN_INTERRUPT = Method("turn/interrupt", TurnInterrupt, Done)
-HOOKS_LIST = Method("hooks/list", HooksList, HooksListed)
-CONFIG_WRITE = Method("config/batchWrite", ConfigWrite, ConfigWritten)
 
 
 # ---------------------------------------------------------- what the server says

@@ -7,19 +7,21 @@ rule that allows a command lets it run outside the sandbox without a question.
 
 from pathlib import Path
 
-__all__ = ["find_rules"]
+__all__ = ["find_rules", "rules_files"]
 
 _MOST = 1 << 20
 
 
 def find_rules(codex_home: Path, cwd: Path) -> Path | None:
     """A file of rules that would hold for work in `cwd`; None when none says anything."""
+    return next((file for file in rules_files(codex_home, cwd) if _says_something(file)), None)
+
+
+def rules_files(codex_home: Path, cwd: Path) -> tuple[Path, ...]:
+    """Every file of rules that would hold for work in `cwd`, if Codex trusts the project; the home's first."""
     places = [codex_home / "rules", *(folder / ".codex" / "rules" for folder in (cwd, *cwd.parents))]
-    for place in places:
-        for file in sorted(place.glob("*.rules")):
-            if _says_something(file):
-                return file
-    return None
+    found = [file for place in dict.fromkeys(places) for file in sorted(place.glob("*.rules"))]
+    return tuple(dict.fromkeys(found))
 
 
 def _says_something(file: Path) -> bool:

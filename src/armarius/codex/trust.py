@@ -15,7 +15,7 @@ from typing import Any
 
 from armarius.codex.app_server import Server
 from armarius.codex.hooks_file import Place
-from armarius.codex.protocol import CONFIG_WRITE, HOOKS_LIST, ConfigEdit, ConfigWrite, HooksList, HooksOfFolder
+from armarius.codex.hooks_protocol import CONFIG_WRITE, HOOKS_LIST, ConfigEdit, ConfigWrite, HooksList, HooksOfFolder
 from armarius.errors import DataError
 
 __all__ = ["give_trust", "key_of", "list_hooks", "moved_trust", "trusted", "with_endings", "without_trust"]

@@ -8,6 +8,7 @@ COMMANDS = {
     "ingest": "Take in what `codex exec --json` printed.",
     "report": "Say what happened in a run that was taken in.",
     "export": "Write runs that were taken in as JSON lines.",
+    "verify": "Find whatever was changed since it was recorded.",
     "prune": "Throw away the bytes of old streams, and keep what they were.",
 }
 

@@ -11,6 +11,7 @@ from armarius.errors import HostError
 
 COMMANDS = {
     "billing": "Who would be billed for a run, and why.",
+    "config": "What Codex really goes by here, and where each key comes from.",
     "mcp": "Which MCP servers a run would really have.",
     "sessions": "What the sessions take up, and what was left behind.",
 }
