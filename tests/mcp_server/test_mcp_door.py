@@ -139,6 +139,12 @@ def test_what_reads_is_open_answers_by_its_schema_and_says_no_in_words(terminal:
     talk(terminal, words)
 
 
+def test_without_the_library_the_way_out_is_said(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['mcp'] = None\n")
+    done = terminal.type("mcp", environ={"PYTHONPATH": str(tmp_path)})
+    assert (done.code, "pip install 'armarius[mcp]'" in done.err) == (4, True)
+
+
 def test_what_changes_something_is_open_to_whom_the_user_names_and_stays_inside(terminal: Terminal) -> None:
     config = Path(terminal.environ["XDG_CONFIG_HOME"]) / "armarius" / "config.toml"
     config.parent.mkdir(parents=True)

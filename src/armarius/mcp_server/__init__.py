@@ -6,6 +6,7 @@ Invariant: what changes something is off until the user's own file or a flag all
 leaves; a caller that goes away ends what it waited for.
 
     wishes.py   what may be asked: typed inputs -> the words of a command (pure)
+    wishes_more.py  the same for proof, memory, kept analyses and workflows
     tools.py    the table of tools, and which of them are open
     nested.py   whether we were started by an agent that Armarius itself runs
     cursors.py  where a watch goes on when it is asked again

@@ -83,8 +83,7 @@ class Door:
             async with stdio_server() as (incoming, outgoing):
                 await server.run(incoming, outgoing, server.create_initialization_options())
         finally:
-            for call in self._calls:
-                call.ask_to_end()
+            # Each was asked to end when its request was cancelled.
             with anyio.CancelScope(shield=True):
                 await asyncio.gather(*(call.ended for call in self._calls), return_exceptions=True)
 

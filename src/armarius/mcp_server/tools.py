@@ -11,7 +11,7 @@ from collections.abc import Collection
 import msgspec
 
 from armarius.errors import UsageError, nearest
-from armarius.mcp_server import wishes
+from armarius.mcp_server import wishes, wishes_more
 from armarius.mcp_server.wishes import Wish
 
 __all__ = ["TOOLS", "Risk", "Tool", "open_tools"]
@@ -182,7 +182,7 @@ _ALL = (
         name="runs_report",
         command=("report",),
         says="Say what is proven of runs: commands that were really run, files, verdicts, and what was changed since.",
-        wish=wishes.RunNames,
+        wish=wishes_more.RunNames,
         answers=("report",),
     ),
     Tool(
@@ -196,7 +196,7 @@ _ALL = (
         name="validate",
         command=("validate",),
         says="Have another Codex judge a run's work by an acceptance text; its verdict rests on commands seen to run.",
-        wish=wishes.Validate,
+        wish=wishes_more.Validate,
         answers=("validation",),
         risk=Risk.ASKS,
     ),
@@ -204,7 +204,7 @@ _ALL = (
         name="consult",
         command=("consult",),
         says="Ask the author of a run's work, and a fresh reviewer, whether a finding holds.",
-        wish=wishes.Consult,
+        wish=wishes_more.Consult,
         answers=("consultation",),
         risk=Risk.ASKS,
     ),
@@ -212,14 +212,14 @@ _ALL = (
         name="memory_search",
         command=("memory", "search"),
         says="Find notes of earlier work by their words. They are data that may be out of date.",
-        wish=wishes.MemorySearch,
+        wish=wishes_more.MemorySearch,
         answers=("memory",),
     ),
     Tool(
         name="cache_get",
         command=("cache", "get"),
         says="Give back an analysis of exactly this repository state; the tool `inventory` is made when it is missing.",
-        wish=wishes.CacheGet,
+        wish=wishes_more.CacheGet,
         answers=("cache", "error"),
         expected=("cache-miss",),
     ),
@@ -234,7 +234,7 @@ _ALL = (
         name="workflow_run",
         command=("workflow", "run"),
         says="Do a workflow that only reads, such as fan-out-join or evaluate-optimize.",
-        wish=wishes.Workflow,
+        wish=wishes_more.Workflow,
         answers=("workflow",),
         risk=Risk.ASKS,
     ),
@@ -277,7 +277,7 @@ _ALL = (
         name="memory_add",
         command=("memory", "add"),
         says="Remember a note. Secrets and instructions to a model are refused.",
-        wish=wishes.MemoryAdd,
+        wish=wishes_more.MemoryAdd,
         answers=("memory",),
         risk=Risk.CHANGES,
     ),
@@ -285,7 +285,7 @@ _ALL = (
         name="memory_forget",
         command=("memory", "forget"),
         says="Delete a note for good.",
-        wish=wishes.MemoryForget,
+        wish=wishes_more.MemoryForget,
         answers=("memory",),
         risk=Risk.CHANGES,
     ),
