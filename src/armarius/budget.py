@@ -133,7 +133,9 @@ def parse_budget(text: str) -> Budget:
     try:
         return msgspec.convert(said, Budget)
     except msgspec.ValidationError as error:
-        raise UsageError("budget", f"--budget {text!r}: {error}", _EXAMPLE) from error
+        what, _, where = str(error).partition(" - at `$.")
+        what = what.replace("`", "").replace("Expected", "expected")
+        raise UsageError("budget", f"--budget {text!r}: {where.rstrip('`')}: {what}", _EXAMPLE) from error
 
 
 def _number(text: str, name: str, number: str) -> float:

@@ -32,6 +32,7 @@ __all__ = [
     "ProcessesSpec",
     "ResourceSpec",
     "Settings",
+    "is_repository",
     "load",
     "local_zone",
     "project_root",
@@ -246,10 +247,19 @@ def _pays(name: str) -> bool:
 def project_root(folder: Path) -> Path:
     """The repository `folder` lies in, or `folder` itself when it lies in none."""
     folder = folder.absolute()
-    for place in (folder, *folder.parents):
-        if (place / ".git").exists():
-            return place
-    return folder
+    return next((place for place in (folder, *folder.parents) if is_repository(place)), folder)
+
+
+def is_repository(folder: Path) -> bool:
+    """Whether `folder` is the top of a repository, or of a worktree of one.
+
+    An empty `.git` is none: Codex's own sandbox leaves such folders behind, in the temp folder too.
+    """
+    git = folder / ".git"
+    try:
+        return git.is_file() or os.path.lexists(git / "HEAD")
+    except OSError:  # a name too long, a circle of links: git cannot enter it either
+        return False
 
 
 def _data_folder() -> Path:

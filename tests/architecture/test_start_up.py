@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = {"aiohttp", "dbos", "mcp", "psycopg", "ruamel", "sqlalchemy"}
+HEAVY = {"dbos", "mcp", "psycopg", "ruamel", "sqlalchemy"}
 """Each costs more than the tenth of a second that a whole `armarius --help` may take."""
 
 

@@ -94,9 +94,9 @@ RUN = "run hi"
 ROWS = [
     # what was typed is wrong
     ("rnu hi", 2, "no command 'rnu'; did you mean 'run'?"),
-    ("frobnicate", 2, "no command 'frobnicate'; known: batch, demo, doctor, …"),
+    ("frobnicate", 2, "no command 'frobnicate'; known: audit, batch, …"),
     ("sessions lits", 2, "no command 'lits'; did you mean 'list'?"),
-    ("run hi --schemas x", 2, "No such option '--schemas'. (Did you mean one of: …'--schema'?); see …"),
+    ("run hi --schemas x", 2, "No such option '--schemas'. (Did you mean one of: …'--schema'…?); see …"),
     ("run", 2, "the prompt is empty; say what is to be done"),
     ("run a b", 2, "Got unexpected extra argument (b); see `armarius run --help`"),
     ("run hi --timeout soon", 2, "Invalid value for '--timeout': 'soon' is not a valid float…"),

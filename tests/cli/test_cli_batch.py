@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import select
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -69,6 +71,12 @@ def test_a_failure_stops_what_comes_after_it_and_nothing_else(
     order = [end["item"]["id"] for end in ends]
     assert order.index("a") < order.index("b") < order.index("c")
     assert model.requests == 4
+
+
+@pytest.mark.usefixtures("model")
+def test_a_server_that_one_item_lacks_is_no_trouble_of_the_others(terminal: Terminal) -> None:
+    file = plan(terminal, saying("a", needs=["mcp:none"]), saying("b", "a"), saying("c"))
+    assert states(batch(terminal, file, code=1)) == {"a": "failed", "b": "blocked", "c": "succeeded"}
 
 
 def test_the_same_file_again_repeats_nothing_and_tries_what_failed_only_when_told_to(
@@ -180,7 +188,9 @@ class Held:
         return {"id": name, "prompt": script(*steps), "after": list(after)} | more
 
     def await_bell(self) -> None:
-        assert os.read(self._bell, 1)
+        ready, _, _ = select.select([self._bell], [], [], 60)
+        assert ready, "its turn has not begun"
+        os.read(self._bell, 1)
 
     def open(self) -> None:
         os.write(self._held, b"go")
@@ -317,7 +327,7 @@ def test_what_waits_for_a_resource_holds_up_no_other_item(terminal: Terminal, mo
 
 @pytest.fixture
 def repository(terminal: Terminal) -> Path:
-    (terminal.project / ".git").rmdir()
+    shutil.rmtree(terminal.project / ".git")
     (terminal.project / ".gitignore").write_text("*.jsonl\n")
     who = {f"GIT_{role}_{what}": "x" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):

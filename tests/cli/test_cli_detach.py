@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,11 @@ from support.terminal import Terminal
 Check = Callable[[Any], None]
 
 SAY = 'SCRIPT:[{"say": "42"}]'
+
+
+def speaking(run: str) -> tuple[tuple[str, ...], ...]:
+    """What is said to a run that lives."""
+    return (("steer", run, "X"), ("approve", run), ("deny", run), ("answer", run, "X"))
 
 
 @pytest.fixture
@@ -105,6 +111,7 @@ def test_what_waits_is_listed_with_its_position_and_can_be_cancelled(machine: Te
         (["schedule", "add", "0 3 * *", "--", "run", SAY], "cron"),
         (["schedule", "add", "0 3 * * *", "--zone", "Nowhere/Land", "--", "run", SAY], "zone-unknown"),
         (["schedule", "add", "0 3 * * *", "--", "run", "--detach", SAY], "schedule-flags"),
+        (["schedule", "add", "0 3 * * *", "--", "run", "--packet", "p.json"], "schedule-flags"),
         (["schedule", "add", "0 3 * * *", "--", "run", "-"], "prompt-missing"),
         (["schedule", "add", "0 3 * * *", "--", "run", "--sandbox", "danger-full-access", SAY], "sandbox-danger"),
         (["schedule", "remove", "x"], "schedule-unknown"),
@@ -119,6 +126,26 @@ def test_what_cannot_be_is_refused_with_a_word_and_leaves_nothing(
     done = machine.type(*words[:split], "--json", *words[split:])
     assert (done.error["code"], done.out) == (code, "")
     assert workers(machine) == []
+
+
+def test_every_command_knows_a_run_that_waits_or_ended_as_it_waited(machine: Terminal, check: Check) -> None:
+    port = socket.create_server(("127.0.0.1", 0))
+    need = f"port:{port.getsockname()[1]}"
+    with port:  # so it is not free
+        run = machine.type("run", "--detach", "--needs", need, SAY).out.strip()
+        said = [machine.type("runs", *words) for words in speaking(run)]
+        assert {(done.code, "waits for a worker" in done.err) for done in said} == {(1, True)}
+        assert machine.type("runs", "logs", run).code == 3
+        assert machine.type("runs", "cancel", run).code == 0
+    shown = machine.type("runs", "show", run, "--json")
+    check(shown.answer)
+    assert (shown.answer["run"]["state"], shown.answer["meter"]["used"]["tokens"]) == ("cancelled", 0)
+    assert "cancelled before it was started" in machine.type("runs", "show", run).out
+    for words in (("logs", run), ("logs", run, "--follow"), ("logs", run, "--stderr")):
+        done = machine.type("runs", *words)
+        assert (done.code, "never started" in done.err) == (3, True), done.err
+    said = [machine.type("runs", *words) for words in (*speaking(run), ("cancel", run))]
+    assert {(done.code, "is over: cancelled" in done.err) for done in said} == {(1, True)}
 
 
 def test_a_project_never_names_the_server(machine: Terminal) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from armarius.codex.mcp import mcp_visible
+from armarius.testing.model_server import ModelServer
 from support.terminal import Terminal
 
 PROGRAM = Path(__file__).parents[1] / "support" / "mcp_program.py"
@@ -54,3 +55,30 @@ def test_what_needs_one_can_ask_for_it_by_name(desk: Terminal, codex: Path) -> N
     found = [mcp_visible(codex, desk.codex_home, environ, desk.project, name) for name in ("good", "broken", "none")]
     assert [one.is_visible for one in found] == [True, False, False]
     assert "there is: broken, good, off, rude" in (found[2].trouble or "")
+
+
+def test_a_run_that_needs_a_server_begins_only_when_codex_has_it(terminal: Terminal) -> None:
+    with ModelServer() as model:
+        servers = {
+            "good": {"command": sys.executable, "args": [str(PROGRAM)]},
+            "broken": {"command": "/no/such/program", "startup_timeout_sec": 2},
+        }
+        terminal.configure(model.base_url, mcp_servers=servers)
+        for missing in ("broken", "none"):
+            # The lease that was got first is given back.
+            done = terminal.type(
+                "run", "--needs", "mcp:good", "--needs", f"mcp:{missing}", "--needs", "port:9", "Hello"
+            )
+            assert (done.code, done.out, model.requests) == (4, "", 0), done.err
+            assert missing in done.err
+            assert "armarius doctor mcp" in done.err
+        assert all(one["holders"] == [] for one in terminal.type("resources", "list", "--json").answer["resources"])
+        handed_in = terminal.type("run", "--detach", "--needs", "mcp:none", "--json", "Hello")
+        assert handed_in.code == 0, handed_in.err
+        [run] = handed_in.answer["runs"]
+        assert terminal.type("runs", "wait", run["id"]).code == 1
+        assert "mcp-missing" in terminal.type("runs", "show", run["id"], "--json").out
+        assert model.requests == 0
+        done = terminal.type("run", "--needs", "mcp:good", "--json", "Hello")
+        assert (done.code, model.requests) == (0, 1), done.err
+    assert terminal.type("resources", "lease", "mcp:good", "--", "true").code == 2

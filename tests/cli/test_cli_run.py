@@ -1,5 +1,6 @@
 """`armarius run` on real Codex, as it is typed; and what `runs` and `sessions` say of it afterwards."""
 
+import contextlib
 import json
 import os
 import re
@@ -120,7 +121,9 @@ def test_a_failed_run_says_why_and_what_to_do(
     record = terminal.type("runs", "show", summary(done)["id"], "--json").answer
     check(record)
     assert record["result"]["problem"]["code"] == record["run"]["error"] == problem
-    assert [event["kind"] for event in record["events"]] == ["run_claimed", "run_started", "run_ended"]
+    again = ["attempt_failed", "run_retried", "run_claimed", "run_started"]
+    between = again * 2 if fault in {"500", "cut"} else ["run_rate_limited"] if problem == "rate-limited" else []
+    assert [event["kind"] for event in record["events"]] == ["run_claimed", "run_started", *between, "run_ended"]
 
 
 @pytest.mark.usefixtures("model")
@@ -194,6 +197,15 @@ def test_ctrl_c_ends_codex_and_is_recorded_however_often_it_is_pressed(
         assert done.err.splitlines()[1:] == ["armarius: the run was cancelled"]
     [session] = terminal.type("sessions", "list", "--json").answer["sessions"]
     assert (session["id"], session["state"]) == (run["thread_id"], "interrupted")
+
+
+def test_ctrl_c_that_is_held_down_to_the_very_end_changes_no_exit_code(terminal: Terminal) -> None:
+    with asked(terminal, "run", "Say something. [[fault:silence]]") as process:
+        while process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+        done = ended(process)
+    assert (done.code, done.err.splitlines()[1:]) == (130, ["armarius: the run was cancelled"])
 
 
 def test_ctrl_c_ends_the_command_that_codex_is_running(terminal: Terminal, tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def test_a_repository_is_its_folders_and_worktrees_and_not_what_lies_above(termi
     tree = terminal.home / "tree"
     for folder in (repo / ".git" / "worktrees" / "tree", repo / "sub", tree / "sub", terminal.home / "other" / ".git"):
         folder.mkdir(parents=True)
+    (repo / ".git" / "HEAD").touch()
+    (terminal.home / "other" / ".git" / "HEAD").touch()
     (tree / ".git").write_text(f"gitdir: {repo}/.git/worktrees/tree\n")
     (repo / ".git" / "worktrees" / "tree" / "commondir").write_text("../..\n")
     cwds = [repo, repo / "sub", tree, tree / "sub", terminal.home, terminal.home / "other", terminal.home / "repo2"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def script(*steps: dict[str, Any] | str) -> str:
 
 @pytest.fixture
 def repo(terminal: Terminal) -> GitWorld:
-    (terminal.project / ".git").rmdir()
+    shutil.rmtree(terminal.project / ".git")
     terminal.project.rmdir()
     return GitWorld(terminal.project.parent, terminal.project).build()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from armarius.codex import protocol
+from armarius.codex import hooks_protocol, protocol
 from armarius.codex.app_server import RequestFailed, Server, environ_for
 from armarius.codex.connection import Notification, ServerRequest
 from armarius.codex.protocol import ItemChanged, StatusChanged, TextInput, ThreadStart, TurnChanged, TurnStart
@@ -191,7 +191,7 @@ def fake(tmp_path: Path) -> Callable[..., Server]:
     return start
 
 
-_LIST = protocol.HooksList(("/x",))
+_LIST = hooks_protocol.HooksList(("/x",))
 
 
 def test_garbage_between_the_lines_is_kept_and_the_answer_found(fake: Callable[..., Server]) -> None:
@@ -205,7 +205,7 @@ write(json.dumps({"id": asked["id"], "result": {"data": []}})[10:] + "\\n")
 read()
 """
     with fake(behaviour, longest_line=1000) as server:
-        assert server.call(protocol.HOOKS_LIST, _LIST).data == ()
+        assert server.call(hooks_protocol.HOOKS_LIST, _LIST).data == ()
         event = server.next(0)
         assert isinstance(event, Notification)
         assert (event.method, event.params, event.body) == ("new/thing", {"a": 1}, None)
@@ -226,7 +226,7 @@ def test_every_bad_answer_is_a_clear_error(
     fake: Callable[..., Server], behaviour: str, kind: type[Exception], code: str
 ) -> None:
     with fake(behaviour) as server, pytest.raises(kind) as problem:
-        server.call(protocol.HOOKS_LIST, _LIST, deadline_s=0.3 if kind is NoAnswer else 30)
+        server.call(hooks_protocol.HOOKS_LIST, _LIST, deadline_s=0.3 if kind is NoAnswer else 30)
     assert getattr(problem.value, "code", None) == code
     with pytest.raises(ProcessLookupError):
         os.killpg(server.pid, 0)

@@ -305,6 +305,7 @@ def test_a_private_home_holds_the_provider_the_model_and_a_link_to_the_login_and
         "analytics": {"enabled": False},
         "features": {"plugins": False, "unbounded_connection_retries": False},
         "skills": {"bundled": {"enabled": False}},
+        "project_root_markers": [],
     }
     assert sorted(path.name for path in private.iterdir()) == ["auth.json", "config.toml"]
     assert (private / "auth.json").readlink() == (tmp_path / "owner" / "auth.json").resolve()

@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from armarius.codex import mcp, protocol
+from armarius.codex import hooks_protocol, mcp, protocol
 from armarius.codex.protocol import Method, Wire
 
 Schema = dict[str, Any]
 
 METHODS: dict[str, Method[Any, Any]] = {
-    value.name: value for value in (*vars(protocol).values(), mcp.MCP_STATUS) if isinstance(value, Method)
+    value.name: value
+    for value in (*vars(protocol).values(), *vars(hooks_protocol).values(), mcp.MCP_STATUS)
+    if isinstance(value, Method)
 }
 
 _JSON_TYPES: tuple[tuple[type[msgspec.inspect.Type], str], ...] = (

@@ -27,10 +27,12 @@ from support.terminal import Done, Terminal
 SEED = benchmarks.load("seed-missing-structure")
 MARK = Judge("rule", (Contains("the mark"),))
 TASKS = tuple(Task(f"t{n}", f"Write a brief on the matter number {n}.", MARK) for n in range(6))
+FAILING = [task.task_id for task in (*TASKS, *SEED.training)]
+EDIT: dict[str, Any] = {"op": "add", "anchor": None, "text": None, "why": "a hunch", "tasks": FAILING}
 
 
 def propose(*texts: str) -> dict[str, Any]:
-    return {"edits": [{"op": "add", "anchor": None, "text": text, "why": "a hunch"} for text in texts]}
+    return {"edits": [EDIT | {"text": text} for text in texts]}
 
 
 def night(terminal: Terminal, *words: str) -> Done:
@@ -104,7 +106,6 @@ class Reflector(msgspec.Struct, frozen=True):
         return ScriptedModel()(conversation)
 
 
-EDIT: dict[str, Any] = {"op": "add", "anchor": None, "text": None, "why": "a hunch"}
 UNUSABLE: dict[str, dict[str, Any]] = {
     "nothing": {"edits": []},
     "edits without a text": {"edits": [EDIT, EDIT | {"op": "delete"}]},

@@ -64,6 +64,7 @@ def test_the_text_of_the_candidate_is_what_codex_gave_the_model_and_the_live_ski
     live = terminal.install(b'---\nname: it\ndescription: d\n---\nEnd with "Live: yes".\n')
     other = terminal.home / ".agents" / "skills" / "other"
     other.mkdir(parents=True)
+    (terminal.home / ".git").mkdir()  # a home that is a repository: Codex looks for skills up to its top
     (other / "SKILL.md").write_bytes(b'---\nname: other\ndescription: d\n---\nEnd with "Other: yes".\n')
     candidate = b'---\nname: it\ndescription: d\n---\nEnd with "Candidate: yes".\n'
     [trial] = bench.trials(live, [(benchmarks.load("seed-verbose").held_out[0], candidate)])

@@ -41,6 +41,7 @@ FAULTS = {
     ),
     "10 no descriptors left": (
         "cli/test_cli_troubles::test_with_hardly_a_descriptor_left_nothing_is_lost_and_nothing_is_paid_for_twice",
+        "dispatch/test_porter::test_without_descriptors_a_run_waits_and_is_done_once_when_there_are_some",
     ),
     "24 the clock jumps": ("dispatch/test_faults_and_threats::test_a_clock_that_jumps_changes_no_duration",),
     "25 the time zone changes": (
@@ -143,6 +144,7 @@ THREATS = {
         "codex/test_command::test_no_value_can_become_a_flag_or_a_key",
     ),
     "23 overrides and profiles": (
+        "cli/test_cli_project_trust::test_a_run_that_writes_trusts_no_project_and_starts_nothing_of_it",
         "codex/test_overrides::test_no_path_to_a_harmless_key_leads_elsewhere",
         "codex/test_overrides::test_a_profile_is_read_before_codex_reads_it",
         "lanes/test_billing::test_no_override_touches_money",

@@ -146,12 +146,27 @@ def test_an_attempt_whose_guard_was_killed_is_cleared_away_and_tried_again(
         first.kill()
         end(first)
         kill(guard["pid"])
+        Attempt(Path(run.folder, "1")).wait()  # ends what the guard left, before that can complete its turn
         gate.open()
         result = world.runner_on(ledger).run(request)
         assert outcomes(ledger) == [(1, "crashed"), (2, "succeeded")]
     assert (result.state, result.id) == ("succeeded", run.id)
     assert identity_of(guard["codex"]["pid"]) != guard["codex"]
     assert world.server.requests == 2
+
+
+def test_a_completed_turn_whose_guard_was_killed_before_it_could_say_so_is_not_asked_for_again(world: World) -> None:
+    request = unit(world)
+    with world.ledger() as ledger:
+        runner = world.runner_on(ledger)
+        begun = runner.begin(request)
+        begun.attempt.wait()
+        (begun.attempt.folder / "exit.json").unlink()  # as if a full disk or a kill had come before it
+        assert begun.attempt.liveness() == "lost"
+        result = runner.finish(begun, begun.attempt.wait())
+        assert (result.state, result.answer) == ("succeeded", "42")
+        assert runner.run(request).id == result.id
+    assert world.server.requests == 1
 
 
 def test_a_claim_of_a_living_process_is_left_to_it(world: World, other: Other, gate: Gate) -> None:

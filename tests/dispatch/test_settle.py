@@ -89,8 +89,24 @@ HOW_IT_ENDED = {
     "deadline after a completed turn": (ended("deadline", exit_code=0), ("timed_out", "deadline", 1)),
     "flood": (ended("output_cap", output_bytes=7), ("failed", "output-cap", 1)),
     "not started": (ended("not_started", error="No such file: /x"), ("failed", "not-started", 4)),
-    "guard killed": (ended("lost"), ("crashed", "guard-lost", 1)),
-    "killed after the turn": (ended("exited", signal="SIGSEGV"), ("interrupted", "killed", 1)),
+    "guard killed": (
+        change(ended("lost"), stream=OPEN, thread=change(THREAD, turns=(change(TURN, state=TurnState.OPEN),))),
+        ("crashed", "guard-lost", 1),
+    ),
+    "guard killed before there was a thread": (
+        change(ended("lost"), stream=MUTE, thread=None),
+        ("crashed", "guard-lost", 1),
+    ),
+    "guard killed after the turn": (ended("lost"), ("succeeded", None, 0)),
+    "guard killed after the turn, which only the rollout knows": (
+        change(ended("lost"), stream=OPEN),
+        ("failed", "guard-lost", 1),
+    ),
+    "guard killed after the turn, which only the stream knows": (
+        change(ended("lost"), thread=change(THREAD, turns=(change(TURN, state=TurnState.OPEN),))),
+        ("failed", "turn-disagrees", 1),
+    ),
+    "killed after the turn": (ended("exited", signal="SIGSEGV"), ("failed", "exit-code", 1)),
     "killed within the turn": (
         change(ended("exited", signal="SIGKILL"), stream=OPEN),
         ("interrupted", "killed", 1),

@@ -20,12 +20,13 @@ def commands(page: str) -> list[str]:
     return [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
 
 
-@pytest.mark.parametrize("page", ["plans.md", "audit.md"])
+@pytest.mark.parametrize("page", ["plans.md", "audit.md", "policy.md", "proof.md"])
 def test_every_command_of_the_page_works(
     page: str, tmp_path: Path, private_home: dict[str, str], codex_wheel: Path
 ) -> None:
     project = tmp_path / "project"
     (project / ".git").mkdir(parents=True)
+    (project / ".git" / "HEAD").touch()
     lines = commands(page)
     assert len(lines) >= 6
     with ModelServer() as server:

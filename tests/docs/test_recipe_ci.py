@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -57,7 +58,7 @@ def reviewer(answer: str | None) -> Callable[[Conversation], Reply]:
 def terminal(tmp_path: Path, private_home: dict[str, str]) -> Terminal:
     """A checkout of the base, with a change that was fetched and is not checked out."""
     made = Terminal(tmp_path, private_home)
-    (made.project / ".git").rmdir()
+    shutil.rmtree(made.project / ".git")
     (made.project / "readme").write_text("Welcome.\n")
     git(made, "init", "-q", "-b", "main")
     commit(made, "base")

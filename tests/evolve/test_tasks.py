@@ -330,3 +330,33 @@ def test_any_value_in_any_field_is_read_or_refused_where_it_stands(
         _, line, column, _ = refused.message.split(":", 3)
         assert refused.code == "task-file"
         assert text.split("\n")[int(line) - 1][int(column) - 1 :].strip()
+
+
+def test_what_is_nearly_the_same_cannot_be_on_both_sides() -> None:
+    rows = [
+        row(task="Write a brief on the price of bread.", split="train"),
+        row(task_id="b", task="please write me a brief on the price of bread", split="held_out"),
+        row(task_id="c", task="Write a brief on the price of milk", split="held_out"),
+    ]
+    with pytest.raises(DataError) as caught:
+        parse_tasks(json.dumps(task_file(*rows)).encode())
+    assert "nearly the same text is in train and in held_out: 'a' and 'b', first at" in caught.value.message
+
+
+def test_a_file_of_drafts_alone_says_what_is_missing() -> None:
+    drafts = [{"task": "Explain x", "asks": "a check"}] * 2
+    with pytest.raises(DataError) as caught:
+        parse_tasks(
+            json.dumps({"schema": "armarius.tasks.v1", "reviewed": True, "tasks": [], "drafts": drafts}).encode()
+        )
+    assert caught.value.message.endswith("none of 2 drafts has a check yet")
+    assert caught.value.hint.startswith("make a task of each")
+
+
+def test_where_a_task_comes_from_is_kept_and_changes_nothing_that_evidence_rests_on() -> None:
+    origin = {"sessions": ["s1", "s2"], "turns": 4, "evidence": ["contains: asked for"]}
+    mined = parse_tasks(json.dumps(task_file(row() | {"origin": origin, "uncertifiable": "no commit"})).encode())
+    plain = parse_tasks(json.dumps(task_file(row())).encode())
+    assert (mined.tasks[0].origin, mined.tasks[0].why_uncertifiable) != (None, None)
+    assert mined.tasks[0].facts == plain.tasks[0].facts
+    assert parse_tasks(render_tasks(mined)) == mined

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from armarius.budget import Budget
 from armarius.errors import ArmariusError, DataError, Refused
+from armarius.sessions.repositories import spot_of
 from armarius.settings import PROJECT_FILE, GpuSpec, ProbeSpec, Settings, load, project_root
 
 HOME = "/home/somebody"
@@ -22,6 +23,7 @@ ENVIRON = {"ARMARIUS_MODEL": "of the environment", "ARMARIUS_TIMEOUT": "400", "A
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "project" / ".git").mkdir(parents=True)
+    (tmp_path / "project" / ".git" / "HEAD").touch()
     return tmp_path / "project"
 
 
@@ -290,6 +292,7 @@ def test_no_key_but_the_five_is_ever_open_to_a_project(key: str, value: str) -> 
     known = ("skill", "tasks", "timeout", "max_tasks", "budget")
     folder = Path(os.environ["HOME"]) / "any"
     (folder / ".git").mkdir(parents=True, exist_ok=True)
+    (folder / ".git" / "HEAD").touch()
     name = "".join(f"\\U{ord(letter):08x}" for letter in key)
     say_project(folder, f'"{name}" = {value}\n')
     if key not in known:
@@ -427,3 +430,25 @@ def test_a_budget_that_is_none_is_named_with_its_key(text: str) -> None:
         loaded()
     assert str(path) in caught.value.message
     assert "budget.run" in caught.value.message
+
+
+LEFT_BEHIND: dict[str, tuple[Callable[[Path], object], bool]] = {
+    "an empty folder": (Path.mkdir, False),
+    "a folder with a file": (lambda git: (git.mkdir(), (git / "config").touch()), False),
+    "a repository": (lambda git: (git.mkdir(), (git / "HEAD").touch()), True),
+    "one without a commit": (lambda git: (git.mkdir(), (git / "HEAD").symlink_to("refs/heads/unborn")), True),
+    "a worktree": (lambda git: git.write_text("gitdir: elsewhere\n"), True),
+    "a circle": (lambda git: git.symlink_to(git), False),
+}
+
+
+@pytest.mark.parametrize("what", LEFT_BEHIND)
+def test_an_empty_git_folder_that_a_sandbox_left_is_no_repository(tmp_path: Path, what: str) -> None:
+    leave, is_one = LEFT_BEHIND[what]
+    inner = tmp_path / "place" / "deep"
+    inner.mkdir(parents=True)
+    leave(tmp_path / "place" / ".git")
+    assert project_root(inner) == (tmp_path / "place" if is_one else inner)
+    assert (spot_of(inner).store is not None) == is_one
+    (tmp_path / "place" / PROJECT_FILE).write_text("timeout = 7\n")
+    assert load(inner).timeout == (7 if is_one else 3600)

@@ -11,6 +11,7 @@ BROKEN = "# A plan for nothing\n"
 
 def plans_of(world: World) -> str:
     (world.project / ".git").mkdir()
+    (world.project / ".git" / "HEAD").touch()
     folder = world.project / "execplans"
     folder.mkdir()
     return str(folder)

@@ -23,11 +23,13 @@ DONE = _ALL_PROVED.replace("Not yet.", "The flag counts words, as was the purpos
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").touch()
     return tmp_path
 
 
 def files(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    found = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {name: content for name, content in found.items() if not name.startswith(".git/")}
 
 
 def test_init_makes_three_places_and_a_second_one_changes_nothing(root: Path) -> None:

@@ -1,5 +1,6 @@
 """Paths that a packet names: whatever leads elsewhere is refused, also while somebody swaps things underneath."""
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -71,6 +72,20 @@ def test_a_file_that_is_not_there_or_too_large_is_bad_data(root: Path, name: str
         read_below(name, root, size, field="prompt_path")
 
 
+def test_a_file_of_just_the_size_that_is_read_is_read(root: Path) -> None:
+    assert read_below("a/b/good.txt", root, 4, field="prompt_path") == b"good"
+
+
+@pytest.mark.parametrize("name", ["a/b/good.txt", "hard.txt", "pipe", "a/linked/secret.txt", "a/missing/x", "top.txt"])
+def test_nothing_stays_open(root: Path, name: str) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with contextlib.suppress(ArmariusError):
+        read_below(name, root, 100, field="prompt_path")
+    with contextlib.suppress(ArmariusError):
+        write_below(name, root, b"", field="output")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 @pytest.mark.parametrize("name", ["linked/new.txt", "a/linked/new.txt", "../repo-evil/new.txt", "link.txt", "top.txt"])
 def test_nothing_is_written_through_a_link_or_over_a_file(root: Path, name: str) -> None:
     with pytest.raises(Refused):
@@ -86,13 +101,14 @@ def test_a_file_is_made_for_its_owner_alone(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "good"), [(".", True), ("a/b", True), ("linked", False), ("inner", False), ("..", False)]
+    ("name", "good"),
+    [(".", True), ("a/b", True), ("linked", False), ("inner", False), ("..", False), ("top.txt", False)],
 )
 def test_a_folder_is_below_the_root_or_refused(root: Path, name: str, good: bool) -> None:  # noqa: FBT001  # a table
     if good:
         assert folder_below(name, root, field="cwd") == root.joinpath(name)
     else:
-        with pytest.raises(Refused):
+        with pytest.raises(ArmariusError):
             folder_below(name, root, field="cwd")
 
 

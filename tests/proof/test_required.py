@@ -11,6 +11,7 @@ import pytest
 from armarius.audit.verify import verify
 from armarius.clock import SystemClock
 from armarius.codex.process import MARKER, Attempt
+from armarius.dispatch.afterwards import cancel
 from armarius.dispatch.pool import Pool
 from armarius.errors import ArmariusError, DataError, UsageError
 from armarius.proof.receipt import Receipt

@@ -1,6 +1,8 @@
 """Whatever is changed after a run was recorded is found, and said by name."""
 
+import contextlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from armarius.runs.receipts import RECEIPT
 from armarius.runs.records import QUERIES, RunRow
 from armarius.runs.request import RunRequest
 from armarius.store.database import Database
+from armarius.store.ledger import append_event, open_ledger
 from armarius.store.queries import Query
 from armarius.testing.clock import FakeClock
 from support.recorded import Recorded
@@ -97,6 +100,12 @@ def link_answer(recorded: Recorded, _ledger: Database) -> None:
     answer.symlink_to("kept")
 
 
+def pipe_answer(recorded: Recorded, _ledger: Database) -> None:
+    answer = Path(recorded.runs[0].folder) / "answer.txt"
+    answer.unlink()
+    os.mkfifo(answer)
+
+
 def edit_session(recorded: Recorded, _ledger: Database) -> None:
     path = Path(recorded.runs[0].rollout or "")
     path.write_bytes(path.read_bytes().replace(b"echo hello", b"echo other", 1))
@@ -132,6 +141,10 @@ def remove_event(_recorded: Recorded, ledger: Database) -> None:
 
 def slip_in_event(_recorded: Recorded, ledger: Database) -> None:
     change(ledger, "UPDATE event SET seq = seq + 1000 WHERE seq = 3")
+
+
+def give_decision_to_another(recorded: Recorded, ledger: Database) -> None:
+    change(ledger, f"UPDATE receipt SET run_id = '{recorded.runs[0].id}' WHERE kind = 'decision'")
 
 
 def edit_row(_recorded: Recorded, ledger: Database) -> None:
@@ -192,6 +205,7 @@ def break_mark(recorded: Recorded, ledger: Database) -> None:
         (edit_prompt, {"artefact-edited"}),
         (remove_stderr, {"artefact-missing"}),
         (link_answer, {"artefact-missing"}),
+        (pipe_answer, {"artefact-missing"}),
         (edit_session, {"artefact-edited"}),
         (edit_run_row, {"run-changed"}),
         (edit_result, {"run-changed"}),
@@ -201,6 +215,7 @@ def break_mark(recorded: Recorded, ledger: Database) -> None:
         (edit_event, {"events-changed"}),
         (remove_event, {"events-changed"}),
         (slip_in_event, {"events-changed"}),
+        (give_decision_to_another, {"row-edited", "receipt-other"}),
         (edit_row, {"row-edited"}),
         (remove_middle_row, {"row-missing", "chain-broken", "events-changed", "run-unsealed", "mark-ahead"}),
         (remove_last_row, {"mark-ahead"}),
@@ -291,3 +306,27 @@ def test_on_every_database_the_chain_is_the_same_and_a_change_of_it_is_found(led
     change(ledger, "UPDATE event SET kind = 'another' WHERE seq = 3")
     change(ledger, "DELETE FROM receipt WHERE seq = 3")
     assert codes(verify(ledger, runs.parent)) == {"events-changed", "mark-ahead", "run-unsealed"}
+
+
+def test_events_are_sealed_however_many_there_are(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with contextlib.closing(open_ledger(tmp_path / "ledger.sqlite", clock)) as ledger:
+        with ledger.transaction():
+            for number in range(4_100):
+                append_event(ledger, at_us=number, subject="s", kind="k", body={})
+        whole = chain.events_hash(ledger, 0, 4_100)
+        assert chain.events_hash(ledger, 0, 4_099) != whole
+        assert chain.events_hash(ledger, 0, 9_000) == whole, "what is not there is not waited for"
+        change(ledger, "UPDATE event SET body = '[]' WHERE seq = 4050")
+        assert chain.events_hash(ledger, 0, 4_100) != whole
+
+
+def test_the_mark_is_not_written_through_a_link(recorded: Recorded, tmp_path: Path) -> None:
+    with recorded.world.ledger() as ledger:
+        [*_, last] = ledger.fetch(ALL_ROWS, Row)
+        path = chain.mark_of(ledger, recorded.world.state)
+        path.unlink()
+        path.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(OSError, match="symbolic links"):
+            chain.mark(ledger, recorded.world.state, last)
+    assert not (tmp_path / "elsewhere").exists()

@@ -17,9 +17,14 @@ OPEN = Ending(turn_id="t", turn=TurnState.OPEN, at_us=NOW_US)
 DONE = Ending(turn_id="t", turn=TurnState.COMPLETED, at_us=NOW_US)
 
 
+def repository_at(folder: Path) -> None:
+    (folder / ".git").mkdir(parents=True)
+    (folder / ".git" / "HEAD").touch()
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    (tmp_path / "repo" / ".git").mkdir(parents=True)
+    repository_at(tmp_path / "repo")
     (tmp_path / "repo" / "src").mkdir()
     return tmp_path / "repo"
 
@@ -83,9 +88,8 @@ def test_our_own_threads_and_those_without_a_folder_hold_nothing(repository: Pat
 
 
 def test_a_holder_closes_its_working_tree_and_no_other(repository: Path, tmp_path: Path) -> None:
-    (repository / "inner" / ".git").mkdir(parents=True)
-    (tmp_path / "other" / ".git").mkdir(parents=True)
-    (tmp_path / "repo-evil" / ".git").mkdir(parents=True)
+    for folder in (repository / "inner", tmp_path / "other", tmp_path / "repo-evil"):
+        repository_at(folder)
     (tmp_path / "link").symlink_to(repository)
     held = holdings([session(tmp_path / "link" / "src")], seen(status=ACTIVE), NOW_US)
     [holding] = held

@@ -25,6 +25,7 @@ from armarius.resources.needs import Need, parse_need, parse_needs
         ("disk:10GiB", Need("disk", 10 << 30)),
         ("disk:10GiB@/a:b@c", Need("disk", 10 << 30, "/a:b@c")),
         ("licence:2", Need("licence", 2)),
+        ("mcp:my_docs-2", Need("mcp", server="my_docs-2")),
         ("my-thing_2", Need("my-thing_2", 1)),
     ],
 )
@@ -52,7 +53,7 @@ def test_a_need_is_read(text: str, need: Need) -> None:
         ),
         *("port", "port:0", "port:65536", "port:http", "ram", "ram:", "ram:0", "ram:lots", "ram:8XiB", "ram:-8GiB"),
         *("ram:1e9", "ram:nan", "ram:9999999PiB", "disk:10GiB@", "disk:@/a", "disk", "a\0b", "é:1", "a\n", "x" * 65),
-        "disk:1GiB@" + "x" * 5000,
+        *("disk:1GiB@" + "x" * 5000, "mcp", "mcp:", "mcp:a b", "mcp:" + "x" * 129),
     ],
 )
 def test_what_is_no_need_is_a_usage_error(text: str) -> None:
@@ -73,6 +74,19 @@ def test_any_text_is_a_need_or_one_clear_error(text: str) -> None:
 
 
 def test_needs_come_in_one_order_and_add_up() -> None:
-    texts = ["ram:1GiB", "gpu", "port:2", "gpu:2", "port:1", "port:2", "disk:1B@/a", "disk:1B@/b", "disk:2B@/a"]
-    needs = (Need("disk", 3, "/a"), Need("disk", 1, "/b"), Need("gpu", 3), Need("port", 1), Need("port", 2))
-    assert parse_needs(texts) == parse_needs(reversed(texts)) == (*needs, Need("ram", 1 << 30))
+    texts = [
+        "mcp:a",
+        "mcp:a",
+        "ram:1GiB",
+        "gpu",
+        "port:2",
+        "gpu:2",
+        "port:1",
+        "port:2",
+        "disk:1B@/a",
+        "disk:1B@/b",
+        "disk:2B@/a",
+    ]
+    needs = (Need("disk", 3, "/a"), Need("disk", 1, "/b"), Need("gpu", 3), Need("mcp", server="a"))
+    needs += (Need("port", 1), Need("port", 2), Need("ram", 1 << 30))
+    assert parse_needs(texts) == parse_needs(reversed(texts)) == needs

@@ -21,7 +21,7 @@ def prompt(*failed: dict[str, Any], skill: str = "# Skill\n", budget: int = 4) -
 
 def rules(text: str) -> list[str]:
     edits = json.loads(reflect(text))["edits"]
-    assert all(set(edit) == {"op", "anchor", "text", "why"} for edit in edits)
+    assert all(set(edit) == {"op", "anchor", "text", "why", "tasks"} for edit in edits)
     assert all((edit["op"], edit["anchor"]) == ("add", None) for edit in edits)
     return [edit["text"] for edit in edits]
 

@@ -36,6 +36,10 @@ _KEPT = frozenset({"succeeded", "failed", "timed_out"})
 """Ends that say something of the work, and are not asked for again by themselves."""
 
 _BUSY = frozenset({"resource-busy", "run-owned"})
+
+_ITS_OWN = "mcp-missing"
+"""What this machine lacks for one item alone."""
+
 """What somebody else has for now: a resource, a tree, or this very run."""
 
 _INPUT = """\
@@ -253,7 +257,7 @@ class Batch:
                 self._holdups[name] = _Holdup(time.monotonic() + pause_s, pause_s)
                 watcher.waits(name, error.message)
                 return
-            if isinstance(error, HostError):
+            if isinstance(error, HostError) and error.code != _ITS_OWN:
                 raise  # no other item would fare better; what is left can be done when the machine is well again
             end = self._ends[name] = ItemEnd(
                 name, "failed", problem=Problem(error.code, error.message, error.hint, error.exit_code)
@@ -343,6 +347,7 @@ def _options(item: Item) -> Options:
             after=item.after_session,
             reviewed=item.reviewed,
         ),
+        require=item.require,
     )
 
 

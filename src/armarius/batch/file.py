@@ -25,7 +25,7 @@ from armarius.files import read_bounded
 from armarius.identity import hash_value
 from armarius.runs.answer import check_schema, read_schema
 
-__all__ = ["Item", "Plan", "Read", "read_plan"]
+__all__ = ["Item", "Plan", "Read", "bare_toml", "read_plan"]
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _Name = Annotated[str, msgspec.Meta(pattern=rf"^{_NAME}\Z")]
@@ -78,6 +78,7 @@ class _Wishes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     needs: tuple[str, ...] = ()
     after_session: str | None = None
     reviewed: str | None = None
+    require: tuple[str, ...] = ()
 
 
 class Item(_Wishes, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -192,13 +193,19 @@ def _text(name: str, data: bytes) -> str:
         ) from error
 
 
-def _toml(name: str, text: str) -> tuple[_Raw, list[_Raw]]:
-    """The head and the items of a TOML file."""
+def bare_toml(name: str, text: str) -> str:
+    """A TOML file without what is text or remark; DataError for a key of more parts than a parser takes well."""
     # Of equal length, so that places are the same; tomllib takes seconds for a key of thousands of parts.
     bare = _TOKEN.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
     if deep := _DOTTED.search(bare):
         line = bare.count("\n", 0, deep.start()) + 1
         raise DataError("batch-syntax", f"{name}:{line}: a key of more than {_DEEPEST_KEY} parts", "shorten it")
+    return bare
+
+
+def _toml(name: str, text: str) -> tuple[_Raw, list[_Raw]]:
+    """The head and the items of a TOML file."""
+    bare = bare_toml(name, text)
     try:
         whole = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also a number or a nesting without measure

@@ -80,6 +80,12 @@ _QUEUE = (
 )
 _LANE = click.option("--lane", help="The login to use: one of `armarius lanes`, or `own`.")
 _IMAGE = click.option("--image", "images", type=_PATH, multiple=True, help="An image that goes with the prompt.")
+_REQUIRE = click.option(
+    "--require",
+    metavar="CMD",
+    multiple=True,
+    help="A command that has to succeed afterwards; Armarius runs it, without a shell.",
+)
 _EPHEMERAL = click.option("--ephemeral", is_flag=True, help="Leave no session file; only for a read-only run.")
 
 
@@ -93,6 +99,7 @@ def flags(
         *((_IMAGE,) if images else ()),
         *((*_WRITING, *SHARING) if writes else ()),
         *NEEDING,
+        _REQUIRE,
         *((_EPHEMERAL,) if ephemeral else ()),
         *((_LANE,) if lane else ()),
         *_QUEUE,
@@ -135,6 +142,7 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
     after: str | None = None
     reviewed: str | None = None
     needs: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
     wait: float | None = None
     last_message: Path | None = None
     events: Path | None = None
@@ -161,6 +169,7 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
             skip_git_check=self.skip_git_check,
             approval=self.approval,
             sharing=self._sharing(),
+            require=self.require,
         )
 
     def _sharing(self) -> Sharing:
@@ -181,16 +190,18 @@ def folder_of(folder: Path | None) -> Path:
     return path
 
 
-def do(desk: Desk, request: RunRequest, typed: Flags) -> int:
-    """Run a request to its end, write the files that were asked for, and print what came of it."""
+def do(desk: Desk, request: RunRequest, typed: Flags, *, ended: Callable[[RunResult], object] | None = None) -> int:
+    """Run a request to its end, write the files that were asked for, and print what came of it; `ended` hears of it."""
     if typed.detach or typed.any_host:
         return hand_in(desk, request, typed)
-    with Interrupts() as interrupts, Outputs(typed.last_message, typed.events) as outputs:
+    with Interrupts(is_last=True) as interrupts, Outputs(typed.last_message, typed.events) as outputs:
         each = outputs.event if typed.events else None
         if request.approval != "never":
             each = tell_of_questions(each)
         result = desk.do(request, each=each, interrupts=interrupts, waiting=waiting_of(typed.wait))
         outputs.end(result.answer)
+        if ended is not None:
+            ended(result)
         return report(result, as_json=typed.as_json)
 
 

@@ -5,13 +5,23 @@ from typing import Any
 import click
 import msgspec
 
+from armarius.audit.consult import Consultation
+from armarius.audit.packet import Packet
+from armarius.audit.policy_check import PolicyExplained, PolicyReport, PolicyTest, PolicyWritten
+from armarius.audit.run_report import RunsReport
 from armarius.audit.stream_report import AuditReport
 from armarius.audit.streams import Ingested, PruneReport
+from armarius.audit.validation import Validation
+from armarius.audit.verify import Verification
 from armarius.batch.batch import BatchItem, BatchOrder, BatchReport
 from armarius.cli.audit.export import AuditEvent
+from armarius.cli.cache.place import Kept
 from armarius.cli.doctor.billing import BillingReport
+from armarius.cli.doctor.config import ConfigReport
 from armarius.cli.doctor.mcp import McpReport
 from armarius.cli.gate.plan import GatePlan
+from armarius.cli.memory.distill import Distilled
+from armarius.cli.memory.place import Remembered
 from armarius.cli.output import print_json, say
 from armarius.cli.plan.show import PlanShown
 from armarius.cli.queued import QueuedMessage
@@ -19,33 +29,45 @@ from armarius.cli.runs.asking import Spoken
 from armarius.cli.runs.lines import RunList, RunRecord
 from armarius.cli.schedule.lines import ScheduleList, ScheduleTimes
 from armarius.cli.sessions.search import Found
-from armarius.cli.sleep import SleepStatus
+from armarius.cli.sleep.changes import Changes
+from armarius.cli.sleep.harvest import HarvestReport
+from armarius.cli.sleep.history import SleepHistory
+from armarius.cli.sleep.status import SleepStatus
+from armarius.cli.template.copy import TemplateCopied
+from armarius.cli.template.list import TemplateList
 from armarius.cli.worker import WorkerReport
+from armarius.cli.workflow.list import WorkflowList
 from armarius.codex.process import Exit
 from armarius.demo.flight import FlightReport
 from armarius.dispatch.goal import GoalReport
 from armarius.dispatch.works import RunWork
 from armarius.doctor import Diagnosis
 from armarius.errors import UsageError, nearest
+from armarius.evolve.explained import Explanation
+from armarius.evolve.forecast import Forecast
 from armarius.evolve.reflect import SCHEMA as EDITS
 from armarius.evolve.rehearsal import Rehearsal
 from armarius.evolve.report import NightReport
 from armarius.evolve.staging import Change
 from armarius.evolve.tasks import TaskFile
 from armarius.gate.recorded import Decisions
+from armarius.install.codex_skill import SkillReport
 from armarius.install.hooks import HooksReport
 from armarius.install.profile import ProfileReport
 from armarius.install.proxy_doctor import ProxyDiagnosis, ProxyStatus
+from armarius.install.scheduling import ScheduleReport
 from armarius.lanes.status import LaneList, LaneReports, LaneRow
 from armarius.plans.check import CheckReport
 from armarius.plans.closing import PlanClosed
 from armarius.plans.folder import PlanList
 from armarius.plans.resume import Resumption
 from armarius.plans.setup import NewPlan, PlansReport
+from armarius.proof.receipt import Receipt
 from armarius.recorder.exchange import Exchange
-from armarius.recorder.flow import ProxyState
+from armarius.recorder.state import ProxyState
 from armarius.recorder.turns import RecordedSessions
 from armarius.resources.report import LeaseReport, ResourceChange, ResourceList, ResourceProbe
+from armarius.runs.decisions import Decision
 from armarius.runs.request import RunEvent, RunResult
 from armarius.sessions.brief import Brief
 from armarius.sessions.export import Exported
@@ -58,6 +80,7 @@ from armarius.sessions.sync import Synced
 from armarius.sessions.visible import Visibility
 from armarius.thread import Thread
 from armarius.watch.signals import Signal
+from armarius.workflows.engine import WorkflowReport
 
 
 class _Error(msgspec.Struct, frozen=True, tag_field="schema", tag="armarius.error.v1"):
@@ -73,16 +96,22 @@ SHAPES = {
     "audit_ingest": Ingested,
     "audit_prune": PruneReport,
     "audit_report": AuditReport,
+    "audit_verify": Verification,
     "batch": BatchReport,
     "batch_item": BatchItem,
     "batch_order": BatchOrder,
     "brief": Brief,
     "export": Exported,
     "item": News,
+    "cache": Kept,
     "change": Change,
+    "changes": Changes,
+    "decision": Decision,
+    "codex_skill": SkillReport,
     "demo": FlightReport,
     "doctor": Diagnosis,
     "doctor_billing": BillingReport,
+    "doctor_config": ConfigReport,
     "doctor_mcp": McpReport,
     "doctor_sessions": Health,
     "error": _Error,
@@ -95,7 +124,10 @@ SHAPES = {
     "lane_status": LaneReports,
     "lanes": LaneList,
     "lease": LeaseReport,
+    "memory": Remembered,
+    "memory_distilled": Distilled,
     "night": NightReport,
+    "packet": Packet,
     "plan": PlanShown,
     "plan_check": CheckReport,
     "plan_closed": PlanClosed,
@@ -103,6 +135,10 @@ SHAPES = {
     "plan_new": NewPlan,
     "plan_resume": Resumption,
     "plans": PlanList,
+    "policy_check": PolicyReport,
+    "policy_explain": PolicyExplained,
+    "policy_init": PolicyWritten,
+    "policy_test": PolicyTest,
     "queued_message": QueuedMessage,
     "exchange": Exchange,
     "proxy_doctor": ProxyDiagnosis,
@@ -110,7 +146,9 @@ SHAPES = {
     "proxy_sessions": RecordedSessions,
     "proxy_state": ProxyState,
     "proxy_status": ProxyStatus,
+    "receipt": Receipt,
     "rehearsal": Rehearsal,
+    "report": RunsReport,
     "resource": ResourceChange,
     "resource_probe": ResourceProbe,
     "resources": ResourceList,
@@ -125,13 +163,24 @@ SHAPES = {
     "session": Shown,
     "sessions": Listing,
     "signal": Signal,
+    "sleep_explanation": Explanation,
+    "sleep_harvest": HarvestReport,
+    "sleep_history": SleepHistory,
+    "sleep_plan": Forecast,
+    "sleep_schedule": ScheduleReport,
     "sleep_status": SleepStatus,
     "spoken": Spoken,
     "stats": Stats,
     "sync": Synced,
     "tasks": TaskFile,
     "thread": Thread,
+    "template": TemplateCopied,
+    "templates": TemplateList,
     "worker": WorkerReport,
+    "workflow": WorkflowReport,
+    "workflows": WorkflowList,
+    "consultation": Consultation,
+    "validation": Validation,
     "visibility": Visibility,
 }
 

@@ -20,7 +20,10 @@ SHARING = (
 )
 NEEDING = (
     click.option(
-        "--needs", metavar="NEED", multiple=True, help="What it holds while it runs: gpu:1, port:8080, NAME:2."
+        "--needs",
+        metavar="NEED",
+        multiple=True,
+        help="What it holds while it runs: gpu:1, port:8080, mcp:NAME, NAME:2.",
     ),
     click.option("--wait", type=click.FloatRange(0), metavar="SECONDS", help="Wait at most so long for what it holds."),
 )

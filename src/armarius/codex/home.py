@@ -165,7 +165,7 @@ def make_private_home(folder: Path, owner: Owner) -> Path:
             'set cli_auth_credentials_store = "file" in its config.toml and run `codex login` again',
         )
     private_folder(folder)
-    config = owner.provider | {
+    config: dict[str, Any] = owner.provider | {
         "analytics": {"enabled": False},
         "features": {"plugins": False, "unbounded_connection_retries": False},
         "skills": {"bundled": {"enabled": False}},

@@ -19,7 +19,6 @@ from armarius.codex.binary import Binary
 from armarius.codex.home import read_owner
 from armarius.demo.day import Day, read_day
 from armarius.dispatch.pool import in_order
-from armarius.dispatch.request import RunRequest, RunResult
 from armarius.dispatch.runner import Runner
 from armarius.evolve import staging
 from armarius.evolve.night import Night, NightOrder
@@ -29,6 +28,7 @@ from armarius.evolve.report import NightReport
 from armarius.evolve.tasks import TaskFile, join_rows, render_tasks, split_tasks
 from armarius.files import private_folder, write_atomic
 from armarius.identity import new_id
+from armarius.runs.request import RunRequest, RunResult
 from armarius.store.database import Database
 from armarius.store.ledger import open_ledger
 from armarius.testing.benchmarks import Seed
@@ -39,7 +39,14 @@ __all__ = ["Flight", "FlightReport", "fly"]
 
 Progress = Callable[[str, int, int], None]
 
-_STEPS = {"reflect": "reflection", "pairs": "held-out pairs", "train": "training replays"}
+_STEPS = {
+    "reflect": "reflection",
+    "pairs": "held-out pairs",
+    "train": "training replays",
+    "attribute": "edits left out in turn",
+    "retain": "tasks that may not be lost",
+    "rate": "ratings",
+}
 _DEADLINE_S = 120.0
 _REPLICATES = 2
 """Fresh runs of each held-out task before and after; a single one could be luck."""
@@ -113,7 +120,8 @@ def fly(flight: Flight, progress: Progress) -> FlightReport:
         report = pilot.sleep(day)
         before = pilot.score("before")
         if report.proposal is not None:
-            staging.adopt(ledger, flight.clock, find_proposal(ledger, report.proposal, "staged"))
+            # The tool of a lesson is the demonstration's own, so its owner says yes to it.
+            staging.adopt(ledger, flight.clock, find_proposal(ledger, report.proposal, "staged"), {"command"})
         after = pilot.score("after")
     return FlightReport(
         seed=flight.seed.name,

@@ -11,15 +11,17 @@ from pathlib import Path
 
 from armarius.codex.events import event_of
 from armarius.codex.follow import Follower
-from armarius.codex.process import Attempt
+from armarius.codex.process import Attempt, Exit
 from armarius.dispatch.keeper import Keeper
-from armarius.errors import DataError, Failed, HostError, NoAnswer
+from armarius.dispatch.workers import living
+from armarius.errors import DataError, Failed, HostError, NoAnswer, Refused
 from armarius.files import read_bounded
+from armarius.runs import receipts
 from armarius.runs.queued import cancel_waiting
-from armarius.runs.records import QUERIES, RunRow
-from armarius.runs.request import RunEvent
+from armarius.runs.records import QUERIES, AttemptRow, RunRow, close_run
+from armarius.runs.request import Problem, RunEvent, RunResult
 
-__all__ = ["cancel", "event_of_run", "events_of_run", "stderr_of_run", "wait_for"]
+__all__ = ["cancel", "event_of_run", "events_of_run", "give_up", "stderr_of_run", "wait_for"]
 
 _PAUSE_S = 0.1
 _PATIENCE_OF_CANCEL_S = 60.0
@@ -46,11 +48,18 @@ def cancel(keeper: Keeper, run: RunRow) -> RunRow:
     """End a run and everything it started; the run as it ended."""
     if run.ended_at_us is not None:
         raise Failed("run-ended", f"{run.id} is over: {run.state}", "")
-    if run.state == "queued" and cancel_waiting(keeper.ledger, keeper.clock, run):
-        return _row(keeper, run.id)
+    if run.state == "queued":
+        is_ours = cancel_waiting(keeper.ledger, keeper.clock, run)
+        run = _row(keeper, run.id)
+        if is_ours or run.ended_at_us is not None:  # a worker may have ended it in the same moment
+            return run
     row = keeper.last_attempt(run)
     if row.host != keeper.me["host"]:
-        raise HostError("run-elsewhere", f"{run.id} runs on {row.host}", "cancel it there")
+        raise HostError(
+            "run-elsewhere",
+            f"{run.id} runs on {row.host}",
+            "cancel it there; if that host never comes back, add --force to give the run up",
+        )
     end_us = keeper.clock.monotonic_us() + int(_PATIENCE_OF_CANCEL_S * 1_000_000)
     _ask_to_end(keeper, run)
     while True:
@@ -64,6 +73,53 @@ def cancel(keeper: Keeper, run: RunRow) -> RunRow:
             raise NoAnswer("cancel-pending", f"{run.id} was asked to end and has not yet", "see `armarius runs show`")
         _ask_to_end(keeper, run)  # it may have been claimed and not started when it was asked first
         time.sleep(_PAUSE_S)
+
+
+def give_up(keeper: Keeper, run: RunRow) -> RunRow:
+    """End a run, in the ledger alone, whose host never comes back; Refused where there is a sign of life of it.
+
+    What it held is free then. Should the host come back all the same, it finds the run over: nothing of it is
+    recorded, and a guard that lost its lease ends its Codex.
+    """
+    row = keeper.last_attempt(run)
+    if run.ended_at_us is not None or run.state == "queued" or row.host == keeper.me["host"]:
+        return cancel(keeper, run)
+    sign = _sign_of_life(keeper, run, row)
+    if sign is not None:
+        raise Refused("run-alive", f"{run.id} is not given up: {sign}", f"cancel it on {row.host}")
+    now_us = keeper.clock.now_us()
+    result = RunResult(
+        id=run.id,
+        state="cancelled",
+        role=run.asked.role,
+        folder=run.folder,
+        problem=Problem("given-up", f"{row.host}, which had it, was given up", "ask for it again", 130),
+        sandbox=run.sandbox,
+        model=run.model,
+        ended_at_us=now_us,
+        origin=run.asked.origin,
+    )
+    end, paper = Exit(outcome="lost"), None
+    with keeper.ledger.transaction():
+        is_new = close_run(keeper.ledger, number=row.number, result=result, end=end, responses=(), now_us=now_us)
+        if is_new:
+            keeper.holds.end_within(run.id)
+            paper = receipts.seal_unclaimed(keeper.ledger, now_us, result)
+    if paper is not None:
+        receipts.mark(keeper.ledger, run.folder, paper)
+    return _row(keeper, run.id)
+
+
+def _sign_of_life(keeper: Keeper, run: RunRow, row: AttemptRow) -> str | None:
+    """What there is to see from here of an attempt of another host."""
+    if Attempt(Path(run.folder) / str(row.number)).liveness() == "alive":
+        return f"its guard lives, beside {run.folder}"
+    if any(worker.host == row.host for worker in living(keeper.ledger, keeper.clock, host=keeper.me["host"])):
+        return f"a worker on {row.host} was heard of just now"
+    is_shared = keeper.ledger.server_time_us() is not None  # in a file a lease lasts as long as its run may
+    if is_shared and any(seat.state == "held" for seat in keeper.holds.leases.of_run(run.id)):
+        return "what it holds was renewed within the last minute"
+    return None
 
 
 def _ask_to_end(keeper: Keeper, run: RunRow) -> None:
@@ -96,7 +152,10 @@ def stderr_of_run(keeper: Keeper, run: RunRow) -> str:
 def _last(keeper: Keeper, run: RunRow) -> tuple[int, Attempt]:
     if run.state == "queued":
         raise DataError("run-queued", f"{run.id} waits for a worker and has printed nothing", "add --follow to wait")
-    number = keeper.last_attempt(run).number
+    newest = keeper.newest_attempt(run)
+    if newest is None:
+        raise DataError("run-unstarted", f"{run.id} was never started: {run.error_message}", "")
+    number = newest.number
     folder = Path(run.folder) / str(number)
     if not folder.is_dir():
         raise DataError("run-folder", f"{run.id} has no folder {folder}", "it was never started, or was cleared away")

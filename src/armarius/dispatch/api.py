@@ -192,6 +192,8 @@ class Dispatch(Desk):
         """What an earlier run was asked, to be asked once more; Refused for one that runs or has succeeded."""
         row = find_run(self.bench.ledger, name)
         request = row.asked
+        if row.role == "validator":
+            raise Refused("run-of-a-judge", f"{row.id} is a judge's", "have the work judged again: `armarius validate`")
         if row.role not in _OWN_ROLES:
             raise Refused("run-of-a-night", f"{row.id} is a {row.role} of a night", "run the night again")
         if row.ended_at_us is None:
@@ -260,7 +262,7 @@ class Dispatch(Desk):
             return
         question = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{wanted}^{{commit}}"]
         told = programs.run(question, cwd=cwd, environ={"PATH": self.settings.search_path})
-        if told.code != 0 and (is_named or not (configuration.project_root(cwd) / ".git").exists()):
+        if told.code != 0 and (is_named or not configuration.is_repository(configuration.project_root(cwd))):
             what = f"no commit {wanted!r}" if is_named else "no git repository"
             raise DataError("ref-unknown", f"there is {what} at {cwd}", "see `git log --oneline`")
 

@@ -25,6 +25,7 @@ from armarius.dispatch.interrupts import Interrupts
 from armarius.dispatch.workbench import Workbench, keys_of
 from armarius.errors import DataError, Refused, UsageError
 from armarius.lanes.lanes import Lanes
+from armarius.proof.required import read_required
 from armarius.runs.request import RunRequest, RunResult
 from armarius.settings import Settings
 from armarius.sharing.site import WAIT, Waiting
@@ -42,7 +43,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     `config` holds harmless keys of Codex's configuration (`armarius.codex.overrides`). `timeout` is in
     seconds. With `approval` "on-request" a person is asked for what the sandbox forbids. `lane` is a login of
     `armarius lanes`; a run that names one stays there. `skip_git_check` lets a run write where no repository
-    could undo it. `budget` makes the standing one of each run smaller.
+    could undo it. `budget` makes the standing one of each run smaller. `require` are commands, split into words as a
+    shell would and run without one, that have to succeed afterwards.
     """
 
     cwd: Path | None = None
@@ -60,6 +62,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral: bool = False
     skip_git_check: bool = False
     sharing: Sharing = Sharing()
+    require: tuple[str, ...] = ()
     budget: Budget = NO_BUDGET
     approval: Approval = "never"
 
@@ -117,8 +120,9 @@ class Desk:
             config=options.config,
             ephemeral=options.ephemeral,
             approval=options.approval,
+            required=read_required(options.require, self.settings.search_path, cwd),
             budget=_budget(options.budget, limits),
-            may_move=codex_home is None and not (options.lane or options.profile or options.approval != "never"),
+            may_move=codex_home is None and not _stays(options),
         )
         return with_sharing(
             request,
@@ -186,6 +190,12 @@ class Desk:
             refresh_login(Path(self.bench.binary.path), home, environ, self.settings.locks, until_us)
 
 
+def _stays(options: Options) -> bool:
+    """Whether a run is bound to its login; which MCP servers there are is the home's affair."""
+    needs_server = any(need.startswith("mcp:") for need in options.sharing.needs)
+    return bool(options.lane or options.profile or options.approval != "never" or needs_server)
+
+
 def _folder(path: Path, flag: str) -> Path:
     absolute = path.absolute()  # keeps the name of a link
     if not absolute.is_dir():
@@ -220,7 +230,7 @@ def _check_writing(sandbox: Sandbox, cwd: Path, options: Options) -> None:
             "an ephemeral run leaves no record of what it was allowed, so it may not write",
             "leave out --ephemeral or the sandbox",
         )
-    if not options.skip_git_check and not (configuration.project_root(cwd) / ".git").exists():
+    if not options.skip_git_check and not configuration.is_repository(configuration.project_root(cwd)):
         raise Refused(
             "no-repository",
             f"{cwd} lies in no git repository, so nothing there could be undone",

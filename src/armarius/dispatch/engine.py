@@ -5,7 +5,7 @@ what DBOS believes. Does not own a run: the ledger does, and whatever is said he
 Invariant: a workflow's id is the run's, and it carries nothing but that id. Losing every table of DBOS
 loses no run.
 
-Four things are done differently from DBOS's defaults, each for a reason that was seen to bite
+Five things are done differently from DBOS's defaults, each for a reason that was seen to bite
 (docs/decisions/0007):
 
 * On SQLite a transaction begins with BEGIN IMMEDIATE, or two processes count the same free place. The
@@ -13,20 +13,26 @@ Four things are done differently from DBOS's defaults, each for a reason that wa
 * An executor is one process and never another one.
 * Who is gone is decided by our ledger, and taken over by `recover`, again and again, not once at start.
 * The application's version is ours, or every edit of this file would strand what is waiting.
+* DBOS looks into the queue at our pace: often while something was offered to it, else hardly ever. Its own
+  pace is one for both, and a worker without work would use a tenth of a processor.
 
 DBOS is one per process, and so is an Engine.
 """
 
+import contextlib
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID
+from dbos import DBOS, DBOSClient, DBOSConfig, Queue, SetWorkflowID
+from dbos._queue import queue_worker_thread
 from sqlalchemy import event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 __all__ = ["FINAL", "Engine", "Known", "sqlite_engine"]
 
@@ -39,6 +45,9 @@ _VERSION = "1"
 
 _SCHEMA = "armarius_queue"
 _POLL_S = 0.05
+_IDLE_S = 2.0
+"""So long the queue may go unseen while we have offered nothing: what others put into it is taken up then."""
+
 _OPEN = ["ENQUEUED", "PENDING"]
 _MOST = 10_000
 
@@ -64,6 +73,7 @@ class Engine:
         self._jobs = jobs
         self._carry = carry
         self._workflow: Any = None
+        self._pace = _Pace()
 
     def start(self) -> None:
         """Take runs from the queue from now on, to the end of the process: DBOS has nothing that needs an end."""
@@ -81,6 +91,10 @@ class Engine:
         """Have a run carried, once; nothing changes when DBOS knows it."""
         with SetWorkflowID(run_id):
             DBOS.enqueue_workflow(self._queue, self._workflow, run_id)
+
+    def expect(self, *, is_waiting: bool) -> None:
+        """Say whether something of ours waits in the queue: DBOS looks at once, and often; else now and then."""
+        self._pace.set(is_hurried=is_waiting)
 
     def known(self, run_ids: Iterable[str]) -> dict[str, Known]:
         """What DBOS has of these runs."""
@@ -120,7 +134,7 @@ class Engine:
             dbos_system_schema=_SCHEMA,
             application_name=_NAME,
         )
-        client.register_queue(self._queue, worker_concurrency=self._jobs, polling_interval_sec=_POLL_S)
+        queue = client.register_queue(self._queue, worker_concurrency=self._jobs, polling_interval_sec=_POLL_S)
         client.destroy()
         config: DBOSConfig = {
             "name": _NAME,
@@ -138,7 +152,7 @@ class Engine:
         }
         if engine is not None:
             config["system_database_engine"] = engine
-        DBOS(config=config)
+        dbos = DBOS(config=config)
         carry = self._carry
 
         @DBOS.workflow(name="armarius.run")
@@ -146,8 +160,41 @@ class Engine:
             carry(run_id)
 
         self._workflow = carried
-        DBOS.listen_queues([self._queue])
+        DBOS.listen_queues([])
         DBOS.launch()
+        threading.Thread(target=_look, args=(self._pace, dbos, queue), name="queue", daemon=True).start()
+
+
+class _Pace:
+    """What DBOS's look into a queue takes for the event that ends it, and waits for between two looks."""
+
+    def __init__(self) -> None:
+        self._hurried = threading.Event()
+
+    def set(self, *, is_hurried: bool) -> None:
+        if is_hurried:
+            self._hurried.set()
+        else:
+            self._hurried.clear()
+
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, timeout: float) -> bool:
+        """`timeout` is `_POLL_S`, or more where the database is contended."""
+        if self._hurried.is_set():
+            time.sleep(timeout)
+        else:
+            self._hurried.wait(_IDLE_S)
+        return False
+
+
+def _look(pace: _Pace, dbos: DBOS, queue: Queue) -> None:
+    """Take what waits in the queue, to the end of the process."""
+    while True:
+        with contextlib.suppress(SQLAlchemyError):  # the server is away; DBOS itself survives most of that
+            queue_worker_thread(pace, dbos, queue)  # pyright: ignore[reportArgumentType]: it asks for no more
+        time.sleep(_IDLE_S)
 
 
 def _listed(**wanted: Any) -> list[Known]:

@@ -35,6 +35,8 @@ class Floor:
         """Failed when the run is over, HostError when it runs elsewhere."""
         if run.ended_at_us is not None:
             raise Failed("run-ended", f"{run.id} is over: {run.state}", "go on in its thread with `armarius resume`")
+        if run.state == "queued":
+            raise Failed("run-queued", f"{run.id} waits for a worker, and nobody hears it yet", "wait until it runs")
         attempt = keeper.last_attempt(run)
         if attempt.host != keeper.me.get("host"):
             raise HostError("run-elsewhere", f"{run.id} runs on {attempt.host}", "say it there")

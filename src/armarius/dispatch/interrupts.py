@@ -23,9 +23,13 @@ class _Ending(Protocol):
 
 
 class Interrupts:
-    """For the length of a block, SIGINT ends the attempt that was named; outside the main thread it does nothing."""
+    """For the length of a block, SIGINT ends the attempt that was named; outside the main thread it does nothing.
 
-    def __init__(self) -> None:
+    `is_last`: the program ends with the block. One that was interrupted stays deaf then, and ends as it was told to.
+    """
+
+    def __init__(self, *, is_last: bool = False) -> None:
+        self._is_last = is_last
         self._attempt: _Ending | None = None
         self._came = False
         self._usual: Any = None
@@ -60,4 +64,4 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._usual is not None:
-            signal.signal(signal.SIGINT, self._usual)
+            signal.signal(signal.SIGINT, signal.SIG_IGN if self._is_last and self._came else self._usual)

@@ -128,6 +128,9 @@ class Keeper:
 
     def _paper(self, begun: Begun, judged: Judged) -> receipts.Paper:
         request = checkouts.placed(begun.request, begun.attempt.folder.parent)
+        diff = checkouts.diff_of(begun.request, judged.result)
+        if diff is not None:
+            write_atomic(begun.attempt.folder / receipts.DIFF, diff)
         return receipts.prepare(request, begun.attempt.folder, judged.result, is_recovered=judged.is_recovered)
 
     def _seal(self, begun: Begun, judged: Judged, paper: receipts.Paper) -> Row | None:
@@ -138,7 +141,6 @@ class Keeper:
             number=begun.number,
             result=judged.result,
             end=judged.end,
-            responses=judged.responses,
             commands=judged.commands,
             agents=judged.agents,
             leases=[seat.lease for seat in self.holds.leases.of_run(begun.run_id)],
@@ -220,10 +222,15 @@ class Keeper:
         return Begun(run.id, number, request, attempt, run.codex_version or "")
 
     def last_attempt(self, run: RunRow) -> AttemptRow:
-        row = self.ledger.fetch_one(QUERIES.last_attempt, AttemptRow, run_id=run.id)
+        """The newest attempt of a run that somebody has claimed."""
+        row = self.newest_attempt(run)
         if row is None:
             raise RuntimeError(f"{run.id} has no attempt, though both are written in one transaction")
         return row
+
+    def newest_attempt(self, run: RunRow) -> AttemptRow | None:
+        """The newest attempt; None for a run that waits, or ended as it waited."""
+        return self.ledger.fetch_one(QUERIES.last_attempt, AttemptRow, run_id=run.id)
 
     def row(self, run_id: str) -> RunRow:
         row = self.ledger.fetch_one(QUERIES.run_by_id, RunRow, id=run_id)

@@ -171,9 +171,10 @@ class Meter:
 
 def spent_by(keeper: Keeper, run: RunRow) -> Spent:
     """What a run has used up so far, also while somebody else has it run."""
-    if run.state == "queued":
+    newest = keeper.newest_attempt(run)
+    if newest is None:
         return Spent()
-    begun = keeper.begun(run, keeper.last_attempt(run).number, run.asked)
+    begun = keeper.begun(run, newest.number, run.asked)
     meter = Meter(keeper, begun, notes=False)
     if run.ended_at_us is None:
         meter.measure()

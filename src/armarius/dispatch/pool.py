@@ -71,7 +71,7 @@ class Pool:
         self._workers = workers
         self._ended = ended
         self._carries = carries
-        self._waiting: dict[Future[Exit], _Live] = {}
+        self._waiting: dict[Future[Exit | Judged], _Live] = {}
         self._pauses: list[_Pause] = []
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="await")
 
@@ -128,9 +128,10 @@ class Pool:
     def _await(self, begun: Begun, homes: frozenset[str]) -> None:
         limits = self._runner.limits(begun.request)
         meter = Meter(self._runner, begun, limits) if is_metered(begun.request, limits) else None
-        self._waiting[self._threads.submit(begun.attempt.wait)] = _Live(begun, meter, homes)
+        end: Future[Exit | Judged] = self._threads.submit(begun.attempt.wait)
+        self._waiting[end] = _Live(begun, meter, homes)
 
-    def _wait(self, left_s: float | None) -> set[Future[Exit]]:
+    def _wait(self, left_s: float | None) -> set[Future[Exit | Judged]]:
         """Attempts that are over by now; while some are to be looked at from time to time, not for long."""
         meters = [live.meter for live in self._waiting.values() if live.meter is not None]
         if meters or self._pauses:
@@ -141,14 +142,20 @@ class Pool:
             time.sleep(left_s or 0.0)  # only pauses are left, so it is not for long
         return wait(self._waiting, left_s, return_when=FIRST_COMPLETED).done
 
-    def _over(self, future: Future[Exit]) -> dict[Try, RunResult]:
-        """An attempt is over: what came of the run, or nothing yet."""
-        live = self._waiting[future]
-        judged = self._runner.judge(live.begun, future.result())
+    def _over(self, future: Future[Exit | Judged]) -> dict[Try, RunResult]:
+        """An attempt is over, or its required commands are: what came of the run, or nothing yet."""
+        live, came = self._waiting[future], future.result()
+        judged = came if isinstance(came, Judged) else self._runner.judge(live.begun, came)
         step = next_step(self._runner, live.begun, judged.result, set(live.homes)) if self._carries else None
         if step is not None and not live.begun.attempt.is_unwanted:
             with undisturbed():
                 self._pauses.append(_Pause(live, judged, step, time.monotonic() + step.pause_s))
+                del self._waiting[future]
+            return {}
+        if (live.begun.request.required or live.begun.request.evidence) and not isinstance(came, Judged):
+            with undisturbed():
+                proof: Future[Exit | Judged] = self._threads.submit(self._runner.proof(live.begun, judged))
+                self._waiting[proof] = msgspec.structs.replace(live, meter=None)
                 del self._waiting[future]
             return {}
         result = self._runner.record(live.begun, judged)

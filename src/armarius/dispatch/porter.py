@@ -9,6 +9,7 @@ guard, whatever happens to us.
 """
 
 import errno
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -35,12 +36,12 @@ from armarius.runs.records import RunRow
 from armarius.runs.request import RunRequest
 from armarius.settings import Settings
 
-__all__ = ["Porter", "is_away"]
+__all__ = ["Porter", "is_away", "is_short"]
 
 _AWAY = frozenset({"ledger-lost", "ledger-unreachable", "ledger-busy"})
 
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
-"""What the machine is short of for the moment; the run is put back in the queue."""
+"""What the machine is short of for the moment; the run goes back into the queue, or never left it."""
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
@@ -73,8 +74,8 @@ class Porter:
             while True:
                 try:
                     return self._once(run_id)
-                except HostError as error:
-                    if not is_away(error):
+                except (ArmariusError, OSError) as error:
+                    if not (is_away(error) or is_short(error)):
                         raise
                 self._pause(pause_s)  # and look again: what was begun is taken up where it is
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -93,7 +94,7 @@ class Porter:
             except NoAnswer:  # what it needs is not free: it goes on waiting, and nobody's place is taken by it
                 return
             except ArmariusError as error:
-                if is_away(error):
+                if is_away(error) or is_short(error):
                     raise
                 end_unclaimed(runner.ledger, run, "failed", problem_of(error), self._clock.now_us())
                 return
@@ -153,6 +154,25 @@ class Porter:
             )
 
 
-def is_away(error: ArmariusError) -> bool:
+def is_short(error: BaseException) -> bool:
+    """Whether something failed only because the machine is short of something for the moment."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, OSError) and at.errno in _SHORT:
+            return True
+        at = at.__cause__ or at.__context__
+    # SQLite does not say why it could not open a file.
+    return isinstance(error, HostError) and error.code == "ledger-unwritable" and not _can_open()
+
+
+def _can_open() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
+
+
+def is_away(error: BaseException) -> bool:
     """Whether the ledger cannot be had for the moment: the server is restarted, somebody holds the writer's lock."""
     return isinstance(error, HostError) and error.code in _AWAY

@@ -24,6 +24,7 @@ from armarius.codex.command import ExecRequest, Resume, environ_of
 from armarius.codex.driver import driver_of
 from armarius.codex.events import stops_of
 from armarius.codex.process import Attempt, Exit, Launch
+from armarius.codex.project_trust import undecided
 from armarius.dispatch.keeper import BEFORE, Begun, Judged, Keeper, folders_of, note_past
 from armarius.dispatch.proving import proven
 from armarius.errors import ArmariusError, HostError
@@ -37,6 +38,7 @@ from armarius.runs.records import QUERIES, RunRow, spent_in_pot
 from armarius.runs.request import Problem, RunRequest, RunResult
 from armarius.sharing import checkouts
 from armarius.sharing.holding import NOTHING, tools_environ
+from armarius.sharing.servers import check_servers
 from armarius.sharing.site import NOW, NOWHERE, WAIT, Site, Waiting
 from armarius.store.database import Database
 from armarius.store.ledger import append_event
@@ -84,12 +86,23 @@ class Runner(Keeper):
 
     def prove(self, begun: Begun, judged: Judged, ends: Callable[[Attempt], object] | None = None) -> Judged:
         """The same, once the run's required commands have run, in the tree that it still holds."""
+        return self.proof(begun, judged, ends)()
+
+    def proof(
+        self, begun: Begun, judged: Judged, ends: Callable[[Attempt], object] | None = None
+    ) -> Callable[[], Judged]:
+        """What `prove` does, without the ledger: for another thread."""
         request = checkouts.placed(begun.request, begun.attempt.folder.parent)
-        if not request.required:
-            return judged
+        if not (request.required or request.evidence):
+            return lambda: judged
         held = Held(tuple(seat.lease for seat in self.holds.leases.of_run(begun.run_id)), 0)
-        result = proven(request, begun.attempt, judged.result, self._environ, tools_environ(held), ends=ends)
-        return msgspec.structs.replace(judged, result=result)
+        leased = tools_environ(held)
+
+        def prove() -> Judged:
+            result = proven(request, begun.attempt, judged.result, self._environ, leased, ends=ends)
+            return msgspec.structs.replace(judged, result=result)
+
+        return prove
 
     def obtain(self, request: RunRequest, waiting: Waiting = WAIT) -> Held:
         """What the run is to hold, for `begin`; NoAnswer when it is not free in time. Nothing is claimed by then.
@@ -98,7 +111,16 @@ class Runner(Keeper):
         """
         known = self._known(request)
         is_at_work = known is not None and known.state in _AT_WORK
-        return NOTHING if is_at_work else self.holds.obtain(request, waiting)
+        return NOTHING if is_at_work else self._get(request, waiting)
+
+    def _get(self, request: RunRequest, waiting: Waiting) -> Held:
+        held = self.holds.obtain(request, waiting)
+        try:
+            check_servers(request, Path(self._binary.path), self._environ)
+        except BaseException:
+            self.holds.give_back_unused(held)
+            raise
+        return held
 
     def begin(self, request: RunRequest, held: Held | None = None) -> Begun:
         """Claim and start the work, or take up what there already is of its paid unit.
@@ -155,7 +177,7 @@ class Runner(Keeper):
         Without `held`, NoAnswer unless everything that it is to hold is free now, or it is at work already.
         """
         if held is None:
-            held = NOTHING if self.row(run_id).state in _AT_WORK else self.holds.obtain(request, NOW)
+            held = NOTHING if self.row(run_id).state in _AT_WORK else self._get(request, NOW)
         with self.given_back_unless_used(held):
             return self._begin_queued(run_id, request, held)
 
@@ -214,7 +236,7 @@ class Runner(Keeper):
             result = self.finish(begun, begun.attempt.wait())  # nobody was there to record it
             if result.state not in _UNFINISHED:
                 return msgspec.structs.replace(begun, done=result)
-        held = held if held.leases else self.holds.obtain(request, NOW)  # it may have been at work when that was asked
+        held = held if held.leases else self._get(request, NOW)  # it may have been at work when that was asked
         with self.given_back_unless_used(held):
             return self._once_more(run, row.number, request, held)
 
@@ -322,7 +344,8 @@ class Runner(Keeper):
             add_dirs=request.add_dirs,
             config=request.config,
             approval=request.approval,
-            tools_environ=tools_environ(held),
+            untrusted=undecided(Path(request.codex_home), Path(request.cwd), request.profile),
+            tools_environ=request.environment | tools_environ(held),
             network=request.network,
         )
         return Launch(

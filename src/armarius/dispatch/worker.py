@@ -27,7 +27,7 @@ from armarius.clock import Clock
 from armarius.dispatch import schedules, workers
 from armarius.dispatch.engine import FINAL, Engine, Known
 from armarius.dispatch.keeper import Keeper
-from armarius.dispatch.porter import Porter, is_away
+from armarius.dispatch.porter import Porter, is_away, is_short
 from armarius.dispatch.workbench import ledger_of
 from armarius.dispatch.workers import WorkerRow
 from armarius.errors import HostError
@@ -45,6 +45,9 @@ __all__ = ["Worker", "queue_of"]
 _PAUSE_S = 0.02
 _PAUSE_OF_SERVER_S = 0.04
 _MEND_US = 1_000_000
+_QUIET_MEND_US = 2_500_000
+"""Without work of its own a worker looks less often after what others left."""
+
 _STALE_US = 2_000_000
 """So long an offer may lie before it is looked at again; longer than the engine needs on a busy machine."""
 
@@ -95,8 +98,8 @@ class Worker:
                 try:
                     with ledger_of(self._settings) as ledger:
                         self._attend(ledger, engine, me)
-                except HostError as error:  # the server is away: guards and their runs go on without it
-                    if not is_away(error):
+                except (HostError, OSError) as error:  # the server is away: guards and their runs go on without it
+                    if not (is_away(error) or is_short(error)):
                         raise
                     time.sleep(1)
         return me
@@ -109,8 +112,10 @@ class Worker:
         while not self._stopped:
             if self._clock.monotonic_us() >= next_us:
                 self._mend(ledger, keeper, engine, me)
-                next_us = self._clock.monotonic_us() + _MEND_US
+                is_quiet = not (self._offered or self._porter.under_way or self._orphans)
+                next_us = self._clock.monotonic_us() + (_QUIET_MEND_US if is_quiet else _MEND_US)
             self._feed(ledger, engine)
+            engine.expect(is_waiting=bool(self._offered))
             if self._is_done(ledger, me):
                 self._stopped = True
                 return

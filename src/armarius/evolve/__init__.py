@@ -5,8 +5,13 @@ statistics, the skill document, or the starting of Codex.
 Invariant: who proposes a candidate never sees the held-out tasks that judge it, and nothing here
 touches a live skill except adoption.
 
+    harvest.py    which sessions count, and the work in them (episodes.py: what a turn tells)
+    mine.py       work that recurs -> tasks (likeness.py: of one kind; evidence.py: their checks; naming.py: an
+                  optimizer's; targets.py: for which skill; start.py: from which state; origin.py: where from)
+    gather.py     all of that in one go; forecast.py: what a night would do with it
     tasks.py      the task file, and which tasks are held out (located.py: where in it an error is)
-    judge.py      the checks on an answer (sections.py: headings in Markdown)
+    judge.py      the checks on an answer (sections.py: headings in Markdown; wording.py: citations, refusals;
+                  checks.py: checks on data, files, commands; outside.py: who applies these; rubric.py: a rating)
     replay.py     one attempt at one task with one skill text (witness.py: was a tool really called)
     bench.py      several runs at a time
     propose.py    training tasks -> a candidate (reflect.py: the prompt and its answer)

@@ -1,30 +1,71 @@
 """Where the runs of a night are made, several at a time.
 
-Owns the order of results, the count of what was spent, and the sweeping of finished worlds. Does not
-own what is run.
-Invariant: every run that was started is in `results`, whoever stopped asking for more.
+Owns the order of results, the count of what was spent, the stop at the night's allowance, and the sweeping of
+finished worlds. Does not own what is run.
+Invariant: every run that was started is in `results`, whoever stopped asking for more; a run that was ended or
+not begun because an allowance is used up is no result, but the end of the night's work for now.
 """
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 
-from armarius.dispatch.pool import in_order
-from armarius.dispatch.request import RunRequest, RunResult
-from armarius.dispatch.runner import Runner
-from armarius.evolve.replay import sweep
+import msgspec
 
-__all__ = ["Bench", "Progress"]
+from armarius.budget import Budget
+from armarius.clock import Clock
+from armarius.dispatch.pool import in_order
+from armarius.dispatch.runner import Runner
+from armarius.errors import NoAnswer, Refused
+from armarius.evolve.replay import sweep
+from armarius.runs.request import Pot, RunRequest, RunResult
+
+__all__ = ["Allowance", "Bench", "Progress"]
 
 Progress = Callable[[str, int, int], None]
 """(step, done, of) while a night works; `of` is the most it can be."""
+
+_MINUTE_US = 60_000_000
+_BUDGET = "budget-"
+_SHORTEST_S = 1.0
+
+
+class Allowance:
+    """What one invocation may use up: tokens and requests of all its runs, and minutes by the clock on the wall."""
+
+    def __init__(self, budget: Budget, name: str, clock: Clock) -> None:
+        shared = msgspec.structs.replace(budget, minutes=None)
+        self._pot = Pot(name, shared) if shared else None
+        self._clock = clock
+        self._minutes = budget.minutes
+        self._until_us = None if budget.minutes is None else clock.monotonic_us() + int(budget.minutes * _MINUTE_US)
+
+    def applied(self, request: RunRequest) -> RunRequest:
+        """The request within what is left; NoAnswer when that is nothing."""
+        left_s = self._left_s()
+        if left_s is not None and left_s <= 0:
+            raise _stop(f"{self._minutes:g} minutes are over")
+        deadline_s = request.deadline_s if left_s is None else min(request.deadline_s, max(left_s, _SHORTEST_S))
+        return msgspec.structs.replace(request, pot=self._pot or request.pot, deadline_s=deadline_s)
+
+    def check(self, result: RunResult) -> None:
+        """NoAnswer when the run was ended for want of an allowance."""
+        if result.problem is not None and result.problem.code.startswith(_BUDGET):
+            raise _stop(result.problem.message)
+        left_s = self._left_s()
+        if result.state == "timed_out" and left_s is not None and left_s <= 0:
+            raise _stop(f"{self._minutes:g} minutes are over")
+
+    def _left_s(self) -> float | None:
+        return None if self._until_us is None else (self._until_us - self._clock.monotonic_us()) / 1_000_000
 
 
 class Bench:
     """The runs of one invocation."""
 
-    def __init__(self, runner: Runner, workers: int, progress: Progress) -> None:
+    def __init__(self, runner: Runner, workers: int, progress: Progress, allowance: Allowance) -> None:
         self._runner = runner
         self._workers = workers
+        self._allowance = allowance
         self.progress = progress
         self.results = list[RunResult]()
 
@@ -45,17 +86,30 @@ class Bench:
             coming = iter(requests)
             while not enough and (request := next(coming, None)) is not None:
                 asked.append(request)
-                yield request
+                yield self._allowance.applied(request)
 
         try:
             with contextlib.closing(in_order(self._runner, remember(), self._workers)) as results:
                 try:
                     for result in results:
                         self.results.append(result)
+                        self._allowance.check(result)
                         yield result
                 finally:
                     enough = True
                     self.results += results  # what was begun and nobody waits for is paid for, too
+        except Refused as refused:
+            if refused.code.startswith(_BUDGET):
+                raise _stop(refused.message) from refused
+            raise
         finally:
             for request in asked:
                 sweep(request)
+
+
+def _stop(why: str) -> NoAnswer:
+    return NoAnswer(
+        "night-budget",
+        f"the night stopped at its budget: {why}",
+        "what is finished is kept and not paid for again: the same command goes on from there",
+    )

@@ -14,7 +14,7 @@ import msgspec
 from armarius.clock import Clock
 from armarius.evolve.bench import Bench
 from armarius.evolve.records import QUERIES, NightRow, kept_pairs
-from armarius.evolve.replay import Lab, request_for, trial_of
+from armarius.evolve.replay import Lab, Metric, request_for, trial_of
 from armarius.evolve.tasks import Task
 from armarius.gate.custody import Slot, examine, schedule
 from armarius.gate.decision import DEFAULT, Decision, Gate, Pair
@@ -30,6 +30,7 @@ class Candidate(msgspec.Struct, frozen=True):
     proposed: bytes
     held_out: Mapping[str, Task]
     shown: frozenset[str]
+    metric: Metric = "mixed"
 
 
 def try_candidate(
@@ -79,5 +80,6 @@ def _pairs(
         for slot in slots:
             arms = next(results), next(results)
             runs.append((arms[0].id, arms[1].id))
-            before, after = (trial_of(candidate.held_out[slot.task], result).value for result in arms)
+            task = candidate.held_out[slot.task]
+            before, after = (trial_of(task, result, lab.look).valued(candidate.metric) for result in arms)
             yield Pair(slot.night, slot.task, before, after)

@@ -3,22 +3,35 @@
 Owns the operators, their exact meaning, and the hash that stands for a judge in the key of a paid
 run. Does not own tasks, replays or the decision whether a candidate is better.
 Invariant: a judge that exists can be applied. What is unknown, empty or no valid pattern is refused
-when it is built, so scoring never raises and never guesses. Patterns run on RE2: linear time, no
-backtracking, whoever wrote them. A tool counts as called when it was executed, never when the
-answer says so.
+when it is built, so scoring never guesses, and raises only when the world outside of the answer fails.
+Patterns run on RE2: linear time, no backtracking, whoever wrote them. A tool counts as called when it
+was executed, never when the answer says so.
 
 All checks that look at the answer see the same text: line ends as line feeds, white space around
 it removed. An empty answer passes none of them; else it would pass as short, or as no refusal.
 """
 
 import functools
-import re
-from typing import Annotated, Any, Literal, TypeAlias, assert_never, get_args
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, assert_never, get_args
 
 import msgspec
 from msgspec import Meta
 
-from armarius.evolve.sections import fold_title, sections_titled, visible_lines
+from armarius.evolve.checks import (
+    CheckBase,
+    CommandPasses,
+    FileHolds,
+    JsonSchema,
+    Qrels,
+    Rubric,
+    WantedCommand,
+    WantedFile,
+    WantedQuality,
+    missing_slugs,
+    unfit,
+)
+from armarius.evolve.sections import fold_title, sections_titled
+from armarius.evolve.wording import citations_in, refusal_in
 from armarius.identity import hash_value
 
 __all__ = [
@@ -40,6 +53,8 @@ __all__ = [
     "SectionText",
     "ToolCalled",
     "ToolNotCalled",
+    "Unjudged",
+    "World",
     "score",
 ]
 
@@ -48,15 +63,7 @@ _Size = Annotated[int, Meta(ge=1, le=1_000_000)]
 _Tool = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 
 
-class _CheckBase(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op"):
-    """What all checks share; `op` names the operator."""
-
-    @property
-    def op(self) -> str:
-        return str(self.__struct_config__.tag)
-
-
-class SectionPresent(_CheckBase, frozen=True, tag="section_present"):
+class SectionPresent(CheckBase, frozen=True, tag="section_present"):
     """There is a section with this title: a heading of any level or a line in bold."""
 
     arg: _Text
@@ -76,13 +83,13 @@ class SectionText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check_text(self.text)
 
 
-class SectionContains(_CheckBase, frozen=True, tag="section_contains"):
+class SectionContains(CheckBase, frozen=True, tag="section_contains"):
     """One of the sections with this title, its subsections included, holds the text, to the letter."""
 
     arg: SectionText
 
 
-class Regex(_CheckBase, frozen=True, tag="regex"):
+class Regex(CheckBase, frozen=True, tag="regex"):
     """The pattern (RE2) is found somewhere; `^` and `$` match at every line."""
 
     arg: _Text
@@ -91,19 +98,19 @@ class Regex(_CheckBase, frozen=True, tag="regex"):
         _pattern(self.arg)
 
 
-class MaxChars(_CheckBase, frozen=True, tag="max_chars"):
+class MaxChars(CheckBase, frozen=True, tag="max_chars"):
     """The answer has at most so many code points."""
 
     arg: _Size
 
 
-class MinChars(_CheckBase, frozen=True, tag="min_chars"):
+class MinChars(CheckBase, frozen=True, tag="min_chars"):
     """The answer has at least so many code points."""
 
     arg: _Size
 
 
-class Contains(_CheckBase, frozen=True, tag="contains"):
+class Contains(CheckBase, frozen=True, tag="contains"):
     """The text occurs, to the letter and in this case."""
 
     arg: _Text
@@ -112,7 +119,7 @@ class Contains(_CheckBase, frozen=True, tag="contains"):
         _check_text(self.arg)
 
 
-class NotContains(_CheckBase, frozen=True, tag="not_contains"):
+class NotContains(CheckBase, frozen=True, tag="not_contains"):
     """The text does not occur, to the letter and in this case."""
 
     arg: _Text
@@ -121,7 +128,7 @@ class NotContains(_CheckBase, frozen=True, tag="not_contains"):
         _check_text(self.arg)
 
 
-class Exact(_CheckBase, frozen=True, tag="exact"):
+class Exact(CheckBase, frozen=True, tag="exact"):
     """The answer is this text, white space around both aside; to hold it is not enough."""
 
     arg: _Text
@@ -130,25 +137,25 @@ class Exact(_CheckBase, frozen=True, tag="exact"):
         _check_text(self.arg)
 
 
-class NoRefusal(_CheckBase, frozen=True, tag="no_refusal"):
+class NoRefusal(CheckBase, frozen=True, tag="no_refusal"):
     """The answer does not begin with an English refusal to do the task. It takes no argument."""
 
     arg: None = None
 
 
-class ToolCalled(_CheckBase, frozen=True, tag="tool_called"):
+class ToolCalled(CheckBase, frozen=True, tag="tool_called"):
     """The tool of this name was executed."""
 
     arg: _Tool
 
 
-class ToolNotCalled(_CheckBase, frozen=True, tag="tool_not_called"):
+class ToolNotCalled(CheckBase, frozen=True, tag="tool_not_called"):
     """The tool of this name was not executed."""
 
     arg: _Tool
 
 
-class MinCitations(_CheckBase, frozen=True, tag="min_citations"):
+class MinCitations(CheckBase, frozen=True, tag="min_citations"):
     """At least so many sources are cited, outside code.
 
     Sources are counted by number (`[3]`, `[^3]`, `[1, 2]`) and by URL, each once, and the larger
@@ -158,7 +165,7 @@ class MinCitations(_CheckBase, frozen=True, tag="min_citations"):
     arg: Annotated[int, Meta(ge=1, le=1_000)]
 
 
-Check: TypeAlias = (
+_OfTheAnswer: TypeAlias = (
     SectionPresent
     | SectionContains
     | Regex
@@ -171,7 +178,11 @@ Check: TypeAlias = (
     | ToolCalled
     | ToolNotCalled
     | MinCitations
+    | JsonSchema
+    | Qrels
 )
+
+Check: TypeAlias = _OfTheAnswer | CommandPasses | FileHolds | Rubric
 
 OPERATORS = tuple(str(kind.__struct_config__.tag) for kind in get_args(Check))
 """The words that `op` may be."""
@@ -193,6 +204,11 @@ class Judge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """No check looks at what is said, so an answer can pass and be worthless: nothing to certify."""
         return all(isinstance(check, MaxChars | MinChars | NoRefusal) for check in self.checks)
 
+    @property
+    def looks_outside(self) -> bool:
+        """Some check needs a `World`: the answer alone does not tell."""
+        return any(isinstance(check, CommandPasses | FileHolds | Rubric) for check in self.checks)
+
 
 class CheckResult(msgspec.Struct, frozen=True):
     """Whether one check holds, and what was seen."""
@@ -210,22 +226,64 @@ class Score(msgspec.Struct, frozen=True):
     results: tuple[CheckResult, ...]
 
 
-def score(judge: Judge, answer: str, tools_called: frozenset[str]) -> Score:
-    """What the answer scores, with the tools that were really executed for it."""
+class Unjudged(Exception):
+    """A check could not be applied: the machine or a model failed, and not the answer. No score comes of it."""
+
+
+class World(Protocol):
+    """What an answer left behind, and who may be asked about it; each raises Unjudged when it cannot say."""
+
+    def command(self, wanted: WantedCommand) -> tuple[bool, str]:
+        """Whether the command ends as it should, and what was seen."""
+        ...
+
+    def file(self, wanted: WantedFile) -> tuple[bool, str]:
+        """Whether the file is as it should be, and what was seen."""
+        ...
+
+    def rating(self, wanted: WantedQuality, answer: str) -> tuple[float, str]:
+        """How good the answer is, from 0 to 1, and why."""
+        ...
+
+
+def score(judge: Judge, answer: str, tools_called: frozenset[str], world: World | None = None) -> Score:
+    """What the answer scores, with the tools that were really executed for it and what it left behind.
+
+    Unjudged when a check needs a world that is not there or cannot say.
+    """
     text = _plain(answer)
-    results = tuple(_result(check, text, tools_called) for check in judge.checks)
+    results = tuple(_result(check, text, tools_called, world) for check in judge.checks)
     held = sum(result.held for result in results)
     return Score(held == len(results), held / len(results), results)
 
 
-def _result(check: Check, text: str, tools_called: frozenset[str]) -> CheckResult:
-    if not text and not isinstance(check, ToolCalled | ToolNotCalled):
+_NOT_OF_THE_ANSWER = ToolCalled | ToolNotCalled | CommandPasses | FileHolds
+
+
+def _result(check: Check, text: str, tools_called: frozenset[str], world: World | None) -> CheckResult:
+    if not text and not isinstance(check, _NOT_OF_THE_ANSWER):
         return CheckResult(check.op, held=False, reason="the answer is empty")
-    held, reason = _verdict(check, text, tools_called)
+    if isinstance(check, CommandPasses | FileHolds | Rubric):
+        held, reason = _outside(check, text, world)
+    else:
+        held, reason = _verdict(check, text, tools_called)
     return CheckResult(check.op, held, reason)
 
 
-def _verdict(check: Check, text: str, tools_called: frozenset[str]) -> tuple[bool, str]:
+def _outside(check: CommandPasses | FileHolds | Rubric, text: str, world: World | None) -> tuple[bool, str]:
+    if world is None:
+        raise Unjudged(f"a check {check.op!r} needs what the agent left behind")
+    match check:
+        case CommandPasses(arg=command):
+            return world.command(command)
+        case FileHolds(arg=file):
+            return world.file(file)
+        case Rubric(arg=quality):
+            rating, reason = world.rating(quality, text)
+            return rating >= quality.least, f"rated {rating:.2f}, at least {quality.least:.2f}: {reason}"
+
+
+def _verdict(check: _OfTheAnswer, text: str, tools_called: frozenset[str]) -> tuple[bool, str]:
     match check:
         case SectionPresent(arg=title):
             there = bool(sections_titled(title, text))
@@ -252,7 +310,7 @@ def _verdict(check: Check, text: str, tools_called: frozenset[str]) -> tuple[boo
             same = text == _plain(wanted)
             return same, f"the answer is {'' if same else 'not '}{_shown(wanted)}"
         case NoRefusal():
-            refusal = _refusal(text)
+            refusal = refusal_in(text)
             return not refusal, f"it refuses: {_shown(refusal)}" if refusal else "no refusal"
         case ToolCalled(arg=tool):
             called = tool in tools_called
@@ -261,8 +319,15 @@ def _verdict(check: Check, text: str, tools_called: frozenset[str]) -> tuple[boo
             called = tool in tools_called
             return not called, f"{tool} was {'' if called else 'not '}called"
         case MinCitations(arg=least):
-            count = _citations(text)
+            count = citations_in(text)
             return count >= least, f"{count} sources cited, at least {least}"
+        case JsonSchema(arg=schema):
+            reason = unfit(schema, text)
+            return reason is None, reason or "it fits the schema"
+        case Qrels(arg=ranking):
+            found, missing = missing_slugs(ranking, text)
+            lacks = f", without {', '.join(missing[:3])}" if missing else ""
+            return found >= ranking.wanted, f"{found} of {len(ranking.expected)} in the top {ranking.top}{lacks}"
         case _:
             assert_never(check)
 
@@ -312,42 +377,3 @@ def _pattern(pattern: str) -> Any:
         at = pattern.find(fragment)
         place = f" at character {at + 1}" if at >= 0 and fragment != pattern else ""
         raise ValueError(f"invalid pattern {_shown(pattern)}{place}: {reason} (syntax of RE2)") from error
-
-
-_CODE = re.compile(r"`[^`\n]*`")
-_NUMBERS = re.compile(r"\[(\^?\d{1,3}(?:, ?\^?\d{1,3}){0,20})\]")
-_URL = re.compile(r"https?://[^\s<>()\[\]\"'`]+", re.IGNORECASE)
-
-
-def _citations(text: str) -> int:
-    prose = _CODE.sub("", "\n".join(visible_lines(text.split("\n"))))
-    numbers = {int(number.strip(" ^")) for found in _NUMBERS.findall(prose) for number in found.split(",")}
-    urls = {url.partition("#")[0].rstrip(".,;:!?*_/").lower() for url in _URL.findall(prose)}
-    return max(len(numbers), len(urls))
-
-
-_REFUSAL_SPAN = 300
-"""Code points of the beginning in which a refusal stands; bounds the work of the pattern."""
-
-_REFUSAL = re.compile(
-    r"""\W* (?: (?:i'?m\ |i\ am\ )? (?:so\ |very\ |really\ )? (?:sorry|afraid) \b [^.!?]{0,60}? [\ .,;:!-]+
-            | (?:my\ )?apologies \b [^.!?]{0,60}? [\ .,;:!-]+
-            | unfortunately,?\ )?
-    (?:but\ |that\ )? (?:as\ an?\ (?:ai|language\ model|assistant) \b [^.!?,]{0,60} ,\ )?
-    (?: i(?:'m|\ am)?\ (?:unable\ to|not\ able\ to|cannot|can'?t|can\ not|won'?t|will\ not|refuse\ to
-                       |(?:must\ |have\ to\ )?decline\ to) \ (?:\w+ly\ )?
-        (?:answer|assist|comply|complete|continue|create|discuss|do\ (?:so|that|this)|engage|fulfill?
-          |generate|give|help|offer|participate|produce|provide|respond|share|support|write) \b
-      | i\ (?:must|have\ to)\ (?:decline|refuse) \b )""",
-    re.VERBOSE,
-)
-
-
-def _refusal(text: str) -> str:
-    """The refusal that the answer begins with, or nothing.
-
-    To say that something cannot be recommended is advice; only what the task asks for is refused.
-    """
-    beginning = " ".join(text[:_REFUSAL_SPAN].lower().replace("\u2019", "'").split())
-    found = _REFUSAL.match(beginning)
-    return found[0] if found else ""

@@ -1,27 +1,44 @@
 """From training tasks to a candidate.
 
 Owns the training replays, the reflection run and the edited document. Does not own the judgement.
-Invariant: nothing here is told of a held-out task.
+Invariant: nothing that the reflection reads says anything of a held-out task. Held-out tasks are known here for
+one purpose: a rule that repeats the words of their judges is refused.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from armarius.codex.home import make_private_home
-from armarius.dispatch.request import RunRequest
 from armarius.errors import HostError
 from armarius.evolve import reflect
 from armarius.evolve.bench import Bench
+from armarius.evolve.echo import echoed
+from armarius.evolve.reading import reading_request
 from armarius.evolve.replay import Lab, Trial, request_for, trial_of
 from armarius.evolve.tasks import Task
-from armarius.files import private_folder
-from armarius.identity import hash_bytes, hash_value
+from armarius.evolve.thinkers import Thinker
+from armarius.identity import hash_bytes
 from armarius.skills.document import Document
-from armarius.skills.edit import Applied, apply_edits
-from armarius.thread import Sandbox
+from armarius.skills.edit import Applied, Delete, Edit, Rejected, apply_edits
 
-__all__ = ["Proposed", "propose"]
+__all__ = ["Proposed", "Terms", "edit_line", "propose"]
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """How edits are asked for and which are out of the question.
+
+    `budget` edits at most, from `rollouts` tries of each training task. `told` are edits that did not help before,
+    `barred` the hashes of texts
+    that were judged in vain. `sealed` are the tasks that judge.
+    """
+
+    budget: int = 4
+    rollouts: int = 1
+    preferences: str = ""
+    told: tuple[str, ...] = ()
+    barred: frozenset[str] = frozenset()
+    sealed: tuple[Task, ...] = ()
 
 
 class Proposed(msgspec.Struct, frozen=True):
@@ -39,56 +56,87 @@ class Proposed(msgspec.Struct, frozen=True):
 
 
 def propose(
-    bench: Bench, lab: Lab, base: Document, train: Sequence[Task], *, observed: Mapping[str, Trial], budget: int
+    bench: Bench,
+    lab: Lab,
+    base: Document,
+    train: Sequence[Task],
+    *,
+    observed: Mapping[str, Trial],
+    terms: Terms,
+    optimizer: Lab | None = None,
+    think: Thinker | None = None,
 ) -> Proposed:
-    """Find what fails, ask for edits, apply those that fit. HostError when replays or the reflection cannot be run."""
-    trials = _training(bench, lab, base, train, observed)
+    """Find what fails, ask for edits, apply those that fit. HostError when replays or the reflection cannot be run.
+
+    `optimizer` is the lab in which the reflection runs, if another model is to think about it; `think` is asked
+    instead of Codex.
+    """
+    trials = _training(bench, lab, base, train, observed=observed, rollouts=terms.rollouts)
     failures = reflect.failures_of(train, trials)
-    errors = [trial.error for trial in trials if trial.score is None]
+    every = [trial for tries in trials for trial in tries]
+    errors = [trial.error for trial in every if trial.score is None]
     if errors and not failures:  # nothing is known to fail, and nothing to be well either
         raise HostError(
             "training-failed",
-            f"{len(errors)} of {len(trials)} training replays have no score: {errors[0]}",
+            f"{len(errors)} of {len(every)} training replays have no score: {errors[0]}",
             "mend it and run the night again",
         )
     if not failures:
         return Proposed(0)
-    prompt = reflect.prompt_for(base.text, failures, budget)
-    [result] = bench.all([_reflection(lab, prompt)], "reflect")
+    prompt = reflect.prompt_for(base.text, failures, terms.budget, terms.preferences, terms.told)
+    parsed = _reflected(bench, optimizer or lab, prompt) if think is None else think.ask(prompt, reflect.SCHEMA)
+    asked = reflect.read_edits(parsed)
+    refused = [(one.edit, _why_not(one, failures, (*train, *terms.sealed))) for one in asked]
+    fit = [edit for edit, why in refused if why is None]
+    applied = apply_edits(base, fit, terms.budget)
+    if hash_bytes(applied.document.render()) in terms.barred:
+        again = tuple(Rejected(edit, "this very text was judged before, and did not help") for edit in applied.accepted)
+        applied = Applied(base, (), (*again, *applied.rejected))
+    unfit = tuple(Rejected(edit, why) for edit, why in refused if why is not None)
+    return Proposed(len(failures), msgspec.structs.replace(applied, rejected=(*unfit, *applied.rejected)))
+
+
+def _reflected(bench: Bench, lab: Lab, prompt: str) -> Any:
+    """What Codex makes of the prompt."""
+    [result] = bench.all([reading_request(lab, "reflection", prompt, reflect.SCHEMA)], "reflect")
     if result.state != "succeeded":
         reason = result.problem.message if result.problem else result.state
         raise HostError("reflection-failed", f"the reflection run failed: {reason}", "mend it and run the night again")
-    return Proposed(len(failures), apply_edits(base, reflect.read_edits(result.parsed), budget))
+    return result.parsed
+
+
+def edit_line(edit: Edit) -> str:
+    """An edit in one line, as reports and the memory of rejected ones have it."""
+    fields = msgspec.to_builtins(edit)
+    return " ".join(str(fields[name]) for name in ("op", "anchor", "text") if fields.get(name))
+
+
+def _why_not(asked: reflect.Asked, failures: Sequence[reflect.Failure], tasks: Sequence[Task]) -> str | None:
+    """Why an edit is not even tried; None when it is."""
+    if (why := reflect.why_unsupported(asked, failures)) is not None:
+        return why
+    if isinstance(asked.edit, Delete):
+        return None
+    said = echoed(asked.edit.text, tasks)
+    return None if said is None else f"it repeats {said}"
 
 
 def _training(
-    bench: Bench, lab: Lab, base: Document, train: Sequence[Task], observed: Mapping[str, Trial]
-) -> list[Trial]:
-    """A trial for each training task: as observed in sessions, else replayed."""
-    unseen = [task for task in train if task.task_id not in observed]
-    requests = [request_for(lab, task, base.render(), arm="train", replicate=1) for task in unseen]
-    results = bench.all(requests, "train")
-    fresh = {task.task_id: trial_of(task, result) for task, result in zip(unseen, results, strict=True)}
-    return [fresh.get(task.task_id) or observed[task.task_id] for task in train]
-
-
-def _reflection(lab: Lab, prompt: str) -> RunRequest:
-    """The run that reads the failures: read-only, without skills, its answer bound by a schema."""
-    key = hash_value({"experiment": lab.experiment, "reflection": hash_bytes(prompt.encode())})
-    world = private_folder(lab.folder / key.removeprefix("sha256:")[:24])
-    return RunRequest(
-        role="reflection",
-        prompt=prompt,
-        cwd=str(private_folder(world / "project")),
-        sandbox=Sandbox.READ_ONLY.flag,
-        home=str(private_folder(world / "home")),
-        codex_home=str(make_private_home(world / "codex", lab.owner)),
-        tools_path=lab.search_path,
-        deadline_s=lab.deadline_s,
-        model=lab.model,
-        effort=lab.effort,
-        schema=reflect.SCHEMA,
-        lean=True,
-        paid_key=key,
-        environ=lab.environ,
-    )
+    bench: Bench, lab: Lab, base: Document, train: Sequence[Task], *, observed: Mapping[str, Trial], rollouts: int
+) -> list[tuple[Trial, ...]]:
+    """So many tries of each training task; the first is what was observed in sessions, if anything was."""
+    text = base.render()
+    jobs = [
+        (task, number)
+        for number in range(1, rollouts + 1)
+        for task in train
+        if number > 1 or task.task_id not in observed
+    ]
+    requests = [request_for(lab, task, text, arm="train", replicate=number) for task, number in jobs]
+    tries: dict[str, list[Trial]] = {task.task_id: [] for task in train}
+    for task in train:
+        if task.task_id in observed:
+            tries[task.task_id].append(observed[task.task_id])
+    for (task, _), result in zip(jobs, bench.all(requests, "train"), strict=True):
+        tries[task.task_id].append(trial_of(task, result, lab.look))
+    return [tuple(tries[task.task_id]) for task in train]

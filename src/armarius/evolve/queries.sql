@@ -65,3 +65,24 @@ UPDATE proposal SET state = 'adopted', adopted_at_us = :now_us WHERE id = :id AN
 -- name: mark_rolled_back
 -- A proposal that was live and is not any more.
 UPDATE proposal SET state = 'rolled_back', rolled_back_at_us = :now_us WHERE id = :id AND state = 'adopted';
+
+-- name: mark_rejected
+-- A proposal that a person does not want.
+UPDATE proposal SET state = 'rejected' WHERE id = :id AND state = 'staged';
+
+-- name: ended_nights_of_target
+-- The newest nights on a skill that are over, whatever their experiment.
+SELECT * FROM night WHERE target_path = :target_path AND ended_at_us IS NOT NULL
+ORDER BY created_at_us DESC, id DESC LIMIT :most;
+
+-- name: proposals_of_target
+-- All that was ever proposed for a skill, newest first.
+SELECT * FROM proposal WHERE target_path = :target_path ORDER BY created_at_us DESC, id DESC;
+
+-- name: adopted_proposals
+-- What is live, as far as we put it there; newest first.
+SELECT * FROM proposal WHERE state = 'adopted' ORDER BY adopted_at_us DESC, id DESC;
+
+-- name: nights_adopted
+-- The nights of what is live.
+SELECT night.* FROM night JOIN proposal ON proposal.night_id = night.id WHERE proposal.state = 'adopted';

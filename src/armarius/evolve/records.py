@@ -20,7 +20,7 @@ QUERIES = load(Path(__file__).with_name("queries.sql"))
 
 
 class NightRow(msgspec.Struct, frozen=True):
-    """A night; `report` is the JSON of its `NightReport` once it is over."""
+    """A night; `report` is the JSON of its `NightReport` once it is over, `settings` that of what it began with."""
 
     id: str
     experiment: str
@@ -31,6 +31,7 @@ class NightRow(msgspec.Struct, frozen=True):
     state: str
     created_at_us: int
     report: str | None = None
+    settings: str = "{}"
     ended_at_us: int | None = None
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from armarius.evolve.tasks import TaskFile, split_tasks
+from armarius.evolve.tasks import Task, TaskFile, split_tasks
 from armarius.gate.decision import DEFAULT, Answer, best_case
 from armarius.skills.document import read_document
 
@@ -43,7 +43,8 @@ def rehearse(target: Path, tasks: TaskFile, most: int) -> Rehearsal:
     """The plan for one night on the first `most` tasks."""
     document = read_document(target)
     used = tasks.tasks[:most]
-    train, held_out = split_tasks(used)
+    train, sealed = split_tasks(used)
+    held_out = tuple(task for task in sealed if task.why_uncertifiable is None)
     nights = range(1, DEFAULT.nights + 1)
     possible = [night for night in nights if held_out and best_case(len(held_out), night).answer is Answer.ADOPT]
     certifies = possible[0] if possible else None
@@ -59,8 +60,16 @@ def rehearse(target: Path, tasks: TaskFile, most: int) -> Rehearsal:
         runs_most=len(train) + 1 + 2 * DEFAULT.pairs_a_night * len(held_out),
         bytes_per_run=len(document.render()) + sum(len(task.task.encode()) for task in used) // len(used),
         certifies=certifies,
-        verdict=_verdict(len(held_out), certifies),
+        verdict=_verdict(len(held_out), certifies) + _idle(sealed),
     )
+
+
+def _idle(sealed: tuple[Task, ...]) -> str:
+    """What is said of held-out tasks that prove nothing, and so are not replayed."""
+    idle = [task for task in sealed if task.why_uncertifiable is not None]
+    if not idle:
+        return ""
+    return f"; {len(idle)} more cannot certify, such as {idle[0].task_id}: {idle[0].why_uncertifiable}"
 
 
 def _verdict(held_out: int, certifies: int | None) -> str:

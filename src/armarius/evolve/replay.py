@@ -8,29 +8,49 @@ score: an error is never a score.
 """
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from armarius.codex.home import Owner, make_private_home
-from armarius.dispatch.request import RunRequest, RunResult
-from armarius.evolve.judge import Score, ToolCalled, ToolNotCalled, score
+from armarius.evolve.checks import CommandPasses, FileHolds
+from armarius.evolve.judge import Check, Score, ToolCalled, ToolNotCalled, Unjudged, World, score
+from armarius.evolve.start import lay_out
 from armarius.evolve.tasks import Task
 from armarius.evolve.witness import make_tools, read_testimony
 from armarius.files import private_folder, write_atomic
 from armarius.identity import hash_bytes, hash_value
 from armarius.rollouts.reader import read_rollout
+from armarius.runs.request import RunRequest, RunResult
+from armarius.skills.document import MEMORY
 from armarius.thread import Sandbox
 
-__all__ = ["Lab", "Trial", "request_for", "trial_of"]
+__all__ = ["Lab", "Look", "Metric", "Trial", "request_for", "sweep", "trial_of"]
 
 _SKILL = "SKILL.md"
+
+Metric: TypeAlias = Literal["hard", "soft", "mixed"]
+"""What a pair is about: all checks together, the share of them, or half and half."""
+
+_VALUES: dict[Metric, Callable[[Score], float]] = {
+    "hard": lambda score: float(score.hard),
+    "soft": lambda score: score.soft,
+    "mixed": lambda score: 0.5 * score.hard + 0.5 * score.soft,
+}
+
+
+Look = Callable[[Task, RunResult, Path], World]
+"""(task, its replay, the folder it worked in) -> what it left behind, for checks that look beyond the answer."""
 
 
 class Lab(msgspec.Struct, frozen=True):
     """What all replays of an experiment have in common.
 
-    `folder` holds their worlds; `skill_folder` is the live skill, whose other files come along.
+    `folder` holds their worlds; `skill_folder` is the live skill, whose other files come along. Without
+    a `look`, a task whose checks look beyond the answer has no score. Where `is_memory`, the text is that of the
+    project's AGENTS.md and no skill.
     """
 
     experiment: str
@@ -43,22 +63,28 @@ class Lab(msgspec.Struct, frozen=True):
     model: str | None = None
     effort: str | None = None
     deadline_s: float = 600.0
+    look: Look | None = None
+    is_memory: bool = False
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """One replay, judged. `score` is None when there is none, and `error` says why."""
+    """One replay, judged. `score` is None when there is none, and `error` says why; `second` is the hidden judge's."""
 
     task_id: str
     run_id: str
     answer: str | None = None
     score: Score | None = None
+    second: Score | None = None
     error: str | None = None
     witnesses_disagree: bool = False
 
-    @property
-    def value(self) -> float | None:
-        """What the gate reads: half for all checks together, half for their share."""
-        return None if self.score is None else 0.5 * self.score.hard + 0.5 * self.score.soft
+    def valued(self, metric: Metric) -> float | None:
+        """What the gate reads, by default half for all checks together and half for their share.
+
+        Where there is a second judge, the lower of both counts: who pleases one alone has gamed it.
+        """
+        values = [_VALUES[metric](score) for score in (self.score, self.second) if score is not None]
+        return min(values) if self.score is not None else None
 
 
 def request_for(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int) -> RunRequest:
@@ -72,7 +98,8 @@ def request_for(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int)
             "experiment": lab.experiment,
             "task": task.task_id,
             "prompt": hash_bytes(task.task.encode()),
-            "judge": task.judge.hash,
+            "judge": task.judge.hash if task.hidden_judge is None else [task.judge.hash, task.hidden_judge.hash],
+            "start": msgspec.to_builtins(task.start),
             "skill": hash_bytes(skill),
             "tools": sorted(tools),
             "arm": arm,
@@ -84,13 +111,20 @@ def request_for(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int)
     )
     world = private_folder(lab.folder / key.removeprefix("sha256:")[:24])
     codex_home = make_private_home(world / "codex", lab.owner)
-    _install(lab.skill_folder, skill, codex_home / "skills" / lab.skill_folder.name)
+    if lab.is_memory:
+        # Not in the project: a run's folder is untrusted, and there Codex reads no instructions.
+        write_atomic(codex_home / MEMORY, skill)
+    else:
+        _install(lab.skill_folder, skill, codex_home / "skills" / lab.skill_folder.name)
     bin_folder, fifo = make_tools(world, tools)
+    project = private_folder(world / "project")
+    if task.start is not None:
+        lay_out(task.start, project, world / "git", lab.search_path, world / "home")
     return RunRequest(
         role="replay",
         prompt=task.task,
-        cwd=str(private_folder(world / "project")),
-        sandbox=Sandbox.READ_ONLY.flag,
+        cwd=str(project),
+        sandbox=_sandbox_of(task).flag,
         home=str(private_folder(world / "home")),
         codex_home=str(codex_home),
         tools_path=f"{bin_folder}:{lab.search_path}",
@@ -105,18 +139,26 @@ def request_for(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int)
     )
 
 
-def trial_of(task: Task, result: RunResult) -> Trial:
+def trial_of(task: Task, result: RunResult, look: Look | None = None) -> Trial:
     """The score of a finished replay."""
     if result.state != "succeeded" or result.answer is None or result.rollout is None:
         reason = result.problem.message if result.problem else "no answer"
         return Trial(task.task_id, result.id, error=f"{result.state}: {reason}")
     thread = read_rollout(Path(result.rollout))
     testimony = read_testimony(Path(result.folder) / "witness.log", thread, _tools_of(task))
+    world = look(task, result, Path(thread.cwd)) if look and thread.cwd else None
+    try:
+        held = score(task.judge, result.answer, testimony.agreed, world)
+        hidden = task.hidden_judge
+        second = None if hidden is None else score(hidden, result.answer, testimony.agreed, world)
+    except Unjudged as error:
+        return Trial(task.task_id, result.id, answer=result.answer, error=f"unjudged: {error}")
     return Trial(
         task.task_id,
         result.id,
         answer=result.answer,
-        score=score(task.judge, result.answer, testimony.agreed),
+        score=held,
+        second=second,
         witnesses_disagree=testimony.reported != testimony.recorded,
     )
 
@@ -132,8 +174,19 @@ def sweep(request: RunRequest) -> None:
             entry.unlink()
 
 
+def _sandbox_of(task: Task) -> Sandbox:
+    """A task that begins with files, or whose check looks at some, must be able to write them: in its own folder."""
+    writes = task.start is not None or any(isinstance(check, CommandPasses | FileHolds) for check in _checks_of(task))
+    return Sandbox.WORKSPACE_WRITE if writes else Sandbox.READ_ONLY
+
+
 def _tools_of(task: Task) -> frozenset[str]:
-    return frozenset(check.arg for check in task.judge.checks if isinstance(check, ToolCalled | ToolNotCalled))
+    return frozenset(check.arg for check in _checks_of(task) if isinstance(check, ToolCalled | ToolNotCalled))
+
+
+def _checks_of(task: Task) -> tuple[Check, ...]:
+    """Those of both judges."""
+    return (*task.judge.checks, *(task.hidden_judge.checks if task.hidden_judge else ()))
 
 
 def _install(source: Path, skill: bytes, target: Path) -> None:

@@ -4,11 +4,18 @@ Owns `armarius.night.v1` and its Markdown. Does not own any number in it.
 Invariant: everything shown was measured; a pair without a score is shown as what it is.
 """
 
+import contextlib
+from collections.abc import Sequence
+
 import msgspec
 
+from armarius.codex.home import Owner
+from armarius.redact import redact
+from armarius.runs.request import RunResult
+from armarius.skills.capability import Capability
 from armarius.thread import Usage
 
-__all__ = ["NightReport", "PairLine", "render"]
+__all__ = ["NightReport", "PairLine", "Retained", "Sent", "Share", "render", "sent_to", "tally"]
 
 
 class PairLine(msgspec.Struct, frozen=True):
@@ -20,13 +27,41 @@ class PairLine(msgspec.Struct, frozen=True):
     candidate: float | None = None
 
 
+class Share(msgspec.Struct, frozen=True):
+    """An edit, and the mean score on `tasks` tasks with all edits and without this one."""
+
+    edit: str
+    tasks: int
+    with_it: float
+    without_it: float | None
+
+
+class Retained(msgspec.Struct, frozen=True):
+    """What came of it: how many tasks were replayed, which were lost, and of which nothing is known."""
+
+    tasks: int = 0
+    lost: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """What went to whom: the provider and its address, the model, for what, and how much of it."""
+
+    to: str
+    model: str
+    purpose: str
+    runs: int
+    tokens: int
+
+
 class NightReport(msgspec.Struct, frozen=True, kw_only=True):
     """One night (`armarius.night.v1`).
 
-    `decision` is the gate's: adopt, trial, reject, continue, or none when there was no candidate.
+    `decision` is the gate's: adopt, trial, reject, continue; none when there was no candidate, ungated when it was off.
     `runs`, `responses`, `usage` and `duration_us` count this invocation; runs that were finished
     before are used again and count with what they cost then. `shape_only` warns that the held-out
-    checks look at form alone.
+    checks look at form alone. `capabilities` are what the candidate lets an agent do anew; `shares` what each
+    of several edits does; `retained` what came of the tasks that may not be lost.
     """
 
     id: str
@@ -55,6 +90,12 @@ class NightReport(msgspec.Struct, frozen=True, kw_only=True):
     report: str
     diff: str
     proposal: str | None = None
+    page: str = ""
+    metric: str = "mixed"
+    capabilities: tuple[Capability, ...] = ()
+    shares: tuple[Share, ...] = ()
+    retained: Retained = Retained()
+    sent: tuple[Sent, ...] = ()
     schema: str = "armarius.night.v1"
 
 
@@ -77,6 +118,14 @@ def render(report: NightReport, changes: str) -> str:
     ]
     if report.shape_only:
         lines += ["The held-out checks look at form alone; read the diff with that in mind.", ""]
+    if report.decision == "ungated":
+        lines += ["**The gate was off. Nobody has measured whether this helps.**", ""]
+    if report.decision == "trial":
+        lines += ["On trial: the evidence is promising and not enough. Nothing is proposed yet; it is carried on.", ""]
+    if report.capabilities:
+        lines += ["## Asks for an explicit yes", ""]
+        lines += [f"- {one.kind}: `{one.text}`" for one in report.capabilities]
+        lines += ["", "Say so with `armarius sleep adopt --allow KIND` for each kind.", ""]
     if report.accepted or report.rejected:
         lines += ["## Edits", ""]
         lines += [f"- {edit}" for edit in report.accepted]
@@ -84,11 +133,67 @@ def render(report: NightReport, changes: str) -> str:
         lines += [""]
     if changes:
         lines += ["## Diff", "", *("    " + line for line in changes.splitlines()), ""]
+    if report.shares:
+        lines += ["## What each edit does", "", "| edit | tasks | with it | without it |", "|---|---|---|---|"]
+        lines += [f"| {_cell(s.edit)} | {s.tasks} | {s.with_it:.2f} | {_score(s.without_it)} |" for s in report.shares]
+        lines += [""]
+    if report.retained.tasks:
+        lost = ", ".join(report.retained.lost) or "none"
+        unknown = f"; without a score: {', '.join(report.retained.unknown)}" if report.retained.unknown else ""
+        lines += [f"Tasks that may not be lost: {report.retained.tasks}; lost: {lost}{unknown}.", ""]
+    if report.sent:
+        lines += ["## What was sent to whom", "", "| to | model | for | runs | tokens |", "|---|---|---|---|---|"]
+        lines += [f"| {_cell(s.to)} | {s.model} | {s.purpose} | {s.runs} | {s.tokens:,} |" for s in report.sent]
+        lines += [""]
     if report.pairs:
+        lines += ["## Wins and losses", "", "| task | wins | losses | ties | errors |", "|---|---|---|---|---|"]
+        lines += [f"| {task} | {w} | {losses} | {t} | {e} |" for task, (w, losses, t, e) in tally(report.pairs).items()]
+        lines += [""]
         lines += ["## Pairs", "", "| night | task | before | after |", "|---|---|---|---|"]
         lines += [f"| {p.night} | {p.task} | {_score(p.baseline)} | {_score(p.candidate)} |" for p in report.pairs]
         lines += [""]
     return "\n".join(lines)
+
+
+class _Address(msgspec.Struct):
+    base_url: str = ""
+
+
+class _Providers(msgspec.Struct):
+    model_provider: str = "openai"
+    model_providers: dict[str, _Address] = {}
+
+
+def tally(pairs: Sequence[PairLine]) -> dict[str, tuple[int, int, int, int]]:
+    """Of each task: wins, losses, ties, errors."""
+    found: dict[str, list[int]] = {}
+    for pair in pairs:
+        counts = found.setdefault(pair.task, [0, 0, 0, 0])
+        if pair.baseline is None or pair.candidate is None:
+            counts[3] += 1
+        else:
+            gain = pair.candidate - pair.baseline
+            counts[0 if gain > 0 else 1 if gain < 0 else 2] += 1
+    return {task: (counts[0], counts[1], counts[2], counts[3]) for task, counts in found.items()}
+
+
+def sent_to(owner: Owner, results: Sequence[RunResult]) -> tuple[Sent, ...]:
+    """What these runs sent, by model and purpose."""
+    shape = _Providers()
+    with contextlib.suppress(msgspec.ValidationError):
+        shape = msgspec.convert(owner.provider, _Providers)
+    name = shape.model_provider
+    address = shape.model_providers[name].base_url if name in shape.model_providers else ""
+    to = f"{name} ({redact(address)})" if address else name
+    kinds = sorted({(run.model or owner.model or "", run.role) for run in results})
+    of = {kind: [run for run in results if (run.model or owner.model or "", run.role) == kind] for kind in kinds}
+    return tuple(
+        Sent(to, model, role, len(runs), sum(run.usage.total for run in runs)) for (model, role), runs in of.items()
+    )
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _score(value: float | None) -> str:

@@ -11,24 +11,42 @@ import fcntl
 import os
 import stat
 from collections.abc import Generator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
 
-from armarius.clock import Clock
+from armarius.clock import Clock, rfc3339
 from armarius.errors import DataError, Refused
 from armarius.evolve.records import QUERIES, ProposalRow
-from armarius.files import private_folder, write_atomic
+from armarius.files import private_folder, read_bounded, write_atomic
 from armarius.identity import hash_bytes, new_id
+from armarius.redact import redact
+from armarius.skills.capability import Kind, new_capabilities
+from armarius.skills.document import MAX_SKILL
 from armarius.store.database import Database
 from armarius.store.ledger import append_event
 
-__all__ = ["BASE", "DIFF", "PROPOSED", "REPORT", "Change", "adopt", "rollback", "stage"]
+__all__ = [
+    "BASE",
+    "DIFF",
+    "PROPOSED",
+    "REPORT",
+    "Change",
+    "adopt",
+    "check_adoptable",
+    "is_live",
+    "reject",
+    "rollback",
+    "stage",
+]
 
 BASE = "base-SKILL.md"
 PROPOSED = "SKILL.md"
 DIFF = "changes.diff"
 REPORT = "report.md"
+_LONGEST_REASON = 2_000
+_MOST_SHOWN = 5
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -85,14 +103,43 @@ def stage(
     return row
 
 
-def adopt(ledger: Database, clock: Clock, proposal: ProposalRow) -> Change:
-    """Put the proposed bytes in place of the live ones."""
+def check_adoptable(proposal: ProposalRow, allow: AbstractSet[Kind] = frozenset()) -> None:
+    """Refuse what adoption would refuse, before anything is touched: state, bytes, live file, new capabilities."""
     if proposal.state not in ("staged", "adopted"):
         raise DataError(
             "proposal-state",
             f"{proposal.id} is {proposal.state.replace('_', ' ')}",
             "see `armarius sleep status`",
         )
+    after = _pinned(proposal, PROPOSED, proposal.proposed_hash)
+    before = _pinned(proposal, BASE, proposal.base_hash)
+    found = new_capabilities(before.decode(errors="replace"), after.decode(errors="replace"))
+    unasked = [one for one in found if one.kind not in allow]
+    if unasked and proposal.state == "staged":
+        shown = "; ".join(f"{one.kind}: {one.text}" for one in unasked[:_MOST_SHOWN])
+        more = f" and {len(unasked) - _MOST_SHOWN} more" if len(unasked) > _MOST_SHOWN else ""
+        kinds = " ".join(f"--allow {kind}" for kind in dict.fromkeys(one.kind for one in unasked))
+        raise Refused(
+            "capabilities",
+            f"{proposal.id} lets an agent do what {proposal.target_path} did not: {shown}{more}",
+            f"read it, then say so: `armarius sleep adopt {proposal.id} {kinds}`",
+        )
+    live = hash_bytes(_live(Path(proposal.target_path)))
+    if live not in (proposal.base_hash, proposal.proposed_hash):
+        raise _changed(Path(proposal.target_path), live, proposal.base_hash)
+
+
+def is_live(proposal: ProposalRow) -> bool:
+    """Whether the proposed bytes are those of the live file now."""
+    try:
+        return hash_bytes(_live(Path(proposal.target_path))) == proposal.proposed_hash
+    except (DataError, Refused):
+        return False
+
+
+def adopt(ledger: Database, clock: Clock, proposal: ProposalRow, allow: AbstractSet[Kind] = frozenset()) -> Change:
+    """Put the proposed bytes in place of the live ones; `allow` is the owner's yes to new capabilities."""
+    check_adoptable(proposal, allow)
     return _replace(
         ledger,
         clock,
@@ -119,6 +166,29 @@ def rollback(ledger: Database, clock: Clock, proposal: ProposalRow) -> Change:
     )
 
 
+def reject(ledger: Database, clock: Clock, proposal: ProposalRow, reason: str = "") -> Change:
+    """Set a staged proposal aside; nothing live changes."""
+    if proposal.state not in ("staged", "rejected"):
+        raise DataError(
+            "proposal-state", f"{proposal.id} is {proposal.state.replace('_', ' ')}", "see `armarius sleep status`"
+        )
+    now_us = clock.now_us()
+    with ledger.transaction():
+        changed = bool(ledger.execute(QUERIES.mark_rejected, id=proposal.id))
+        if changed:
+            body = {"reason": redact(reason)[:_LONGEST_REASON]}
+            append_event(ledger, at_us=now_us, subject=proposal.id, kind="proposal_rejected", body=body)
+    return Change(
+        proposal=proposal.id,
+        state="rejected",
+        target=proposal.target_path,
+        hash_before=proposal.base_hash,
+        hash_after=proposal.base_hash,
+        backup=str(Path(proposal.folder) / BASE),
+        changed=changed,
+    )
+
+
 def _replace(
     ledger: Database,
     clock: Clock,
@@ -136,25 +206,17 @@ def _replace(
     """
     target = Path(proposal.target_path)
     state, query = done
-    data = (Path(proposal.folder) / source).read_bytes()
-    if hash_bytes(data) != wanted:
-        raise DataError(
-            "proposal-changed",
-            f"{Path(proposal.folder) / source} is not what was staged",
-            "run the night again",
-        )
+    data = _pinned(proposal, source, wanted)
     with _alone(Path(proposal.folder)):
         live = _live(target)
         found = hash_bytes(live)
         if found not in (expected, wanted):
-            raise DataError(
-                "live-changed",
-                f"{target} changed since: it is {found[:19]}…, expected {expected[:19]}…",
-                "keep your change and run a new night on it, or restore the file",
-            )
+            raise _changed(target, found, expected)
         if found != wanted:
             write_atomic(target, data, mode=stat.S_IMODE(target.stat().st_mode))
         now_us = clock.now_us()
+        if found != wanted:
+            _write_receipt(proposal, state, found, wanted, now_us)
         with ledger.transaction():
             if ledger.execute(QUERIES[query], id=proposal.id, now_us=now_us):
                 body = {"before": found, "after": wanted}
@@ -168,6 +230,41 @@ def _replace(
         backup=str(Path(proposal.folder) / BASE),
         changed=found != wanted,
     )
+
+
+def _pinned(proposal: ProposalRow, name: str, wanted: str) -> bytes:
+    """A file of the proposal; DataError when it is not what was staged."""
+    path = Path(proposal.folder) / name
+    data = read_bounded(path, MAX_SKILL)
+    if hash_bytes(data) != wanted:
+        raise DataError("proposal-changed", f"{path} is not what was staged", "run the night again")
+    return data
+
+
+def _changed(target: Path, found: str, expected: str) -> DataError:
+    return DataError(
+        "live-changed",
+        f"{target} changed since: it is {found[:19]}…, expected {expected[:19]}…",
+        "keep your change and run a new night on it, or restore the file",
+    )
+
+
+def _write_receipt(proposal: ProposalRow, state: str, before: str, after: str, now_us: int) -> None:
+    """What was put where, and what was there: beside the proposal, for whoever asks without the ledger."""
+    receipt = {
+        "schema": "armarius.adoption.v1",
+        "proposal": proposal.id,
+        "state": state,
+        "target": proposal.target_path,
+        "before": before,
+        "after": after,
+        "backup": str(Path(proposal.folder) / BASE),
+        "decision": proposal.decision,
+        "e_value": proposal.e_value,
+        "at": rfc3339(now_us),
+    }
+    text = msgspec.json.format(msgspec.json.encode(receipt), indent=2) + b"\n"
+    write_atomic(Path(proposal.folder) / f"{state.replace('_', '-')}.json", text)
 
 
 def _live(target: Path) -> bytes:

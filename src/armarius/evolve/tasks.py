@@ -17,8 +17,10 @@ import msgspec
 from msgspec import Meta
 
 from armarius.errors import DataError, nearest
-from armarius.evolve import located
+from armarius.evolve import located, skillopt_tasks
 from armarius.evolve.judge import OPERATORS, Check, Judge
+from armarius.evolve.likeness import near_groups
+from armarius.evolve.origin import Draft, HarvestNote, Origin, Start
 from armarius.files import read_bounded
 from armarius.identity import hash_bytes
 
@@ -38,28 +40,64 @@ __all__ = [
 
 _SCHEMA = "armarius.tasks.v1"
 _MAX_FILE = 16 * 1024 * 1024
-_Split: TypeAlias = Literal["train", "held_out"]
+_Split: TypeAlias = Literal["train", "held_out", "safety"]
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One piece of work. `split` is the author's wish; without one, the text decides."""
+    """One piece of work. `split` is the author's wish; without one, the text decides.
+
+    `start` is what lies in the folder at the beginning, nothing unless said. `uncertifiable` says why nobody
+    could tell from it that a skill is better: it trains, unless the author holds it out. A `safety` task
+    neither teaches nor judges a gain: no candidate may lose it. `hidden_judge` is a second opinion that counts at
+    the gate alone.
+    """
 
     task_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$")]
     task: Annotated[str, Meta(min_length=1, max_length=20_000)]
     judge: Judge
     split: _Split | None = None
+    start: Start | None = None
+    uncertifiable: Annotated[str, Meta(max_length=2_000)] | None = None
+    origin: Origin | None = None
+    hidden_judge: Judge | None = None
 
     def __post_init__(self) -> None:
         if not self.task.strip():
             raise ValueError("the task text is blank")
 
+    @property
+    def why_uncertifiable(self) -> str | None:
+        """Why winning at this task proves nothing; None when it does prove something.
 
-class TaskFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A set of tasks; `reviewed` says that a person has read them and lets money be spent on them."""
+        A judge of form alone certifies only where its author held the task out: then form is what they want.
+        """
+        if self.uncertifiable:
+            return self.uncertifiable
+        if self.judge.shape_only and self.split != "held_out":
+            return "its checks look at the form of an answer alone"
+        return None
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """All of it that can change a score, or on which side it is: what evidence is evidence for."""
+        return {
+            name: value
+            for name, value in msgspec.to_builtins(self).items()
+            if name in ("task_id", "task", "judge", "split", "start", "hidden_judge")
+        }
+
+
+class TaskFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A set of tasks; `reviewed` says that a person has read them and lets money be spent on them.
+
+    `drafts` are no tasks yet, as they have no check.
+    """
 
     schema: Literal["armarius.tasks.v1"]
     reviewed: bool
     tasks: Annotated[tuple[Task, ...], Meta(min_length=1)]
+    drafts: tuple[Draft, ...] = ()
+    harvest: HarvestNote | None = None
 
 
 def read_tasks(path: Path) -> TaskFile:
@@ -70,8 +108,9 @@ def read_tasks(path: Path) -> TaskFile:
 
 
 def parse_tasks(data: bytes, where: str = "tasks.json") -> TaskFile:
-    """The task file that `data` is."""
-    return _convert(located.decode_json(data, where))
+    """The task file that `data` is, ours or one of SkillOpt-Sleep's."""
+    source = located.decode_json(data, where)
+    return _convert(skillopt_tasks.translated(source) if skillopt_tasks.is_such(source.value) else source)
 
 
 def parse_rows(data: bytes, where: str = "tasks.jsonl") -> TaskFile:
@@ -99,24 +138,48 @@ def render_tasks(file: TaskFile) -> bytes:
 def split_tasks(tasks: Sequence[Task]) -> tuple[tuple[Task, ...], tuple[Task, ...]]:
     """`(train, held_out)`: what the reflector may see, and what the gate judges with.
 
-    A wish is respected; else the hash of the folded text decides, a third for training, so that
-    neither order nor other tasks matter and equal texts stay together. One exception: a side that
-    would stay empty is given the text with the lowest hash (train) or the highest (held out), as
-    long as the other side keeps one. A single text trains: nothing is left to certify with.
+    A wish is respected. Texts that are nearly the same stay together: on the side of the wish that one of
+    them has, else where the hash of the first of them, folded, says: a third for training, so that neither
+    order nor other tasks matter. What is marked as uncertifiable trains. One exception: a side that would stay empty is
+    given the group with the lowest hash (train) or the highest (held out), as long as the other side keeps
+    one. A single text trains: nothing is left to certify with.
     """
-    wishes = {fold_task(task.task): task.split for task in tasks if task.split}
-    sides = dict(wishes)
-    free = {text: hash_bytes(text.encode()) for text in map(fold_task, (t.task for t in tasks))}
-    free = {text: digest for text, digest in free.items() if text not in wishes}
-    for text, digest in free.items():
-        sides[text] = "train" if int(digest[-8:], 16) % 3 == 0 else "held_out"
+    tasks = [task for task in tasks if task.split != "safety"]
+    groups = _groups(tasks)
+    sides = dict[int, _Split]()
+    free = dict[int, str]()
+    for number, members in groups.items():
+        wishes = {tasks[place].split for place in members if tasks[place].split}
+        if wishes:
+            sides[number] = "train" if "train" in wishes else "held_out"
+        else:
+            free[number] = min(hash_bytes(fold_task(tasks[place].task).encode()) for place in members)
+    able = {n for n in free if not any(tasks[place].uncertifiable for place in groups[n])}
+    for number, digest in free.items():
+        sides[number] = "train" if number not in able or int(digest[-8:], 16) % 3 == 0 else "held_out"
     by_hash = sorted(free, key=free.__getitem__)
     if by_hash and "train" not in sides.values():
         sides[by_hash[0]] = "train"
-    if by_hash and "held_out" not in sides.values() and len(sides) > 1:
-        sides[by_hash[-1]] = "held_out"
-    train = tuple(task for task in tasks if sides[fold_task(task.task)] == "train")
-    return train, tuple(task for task in tasks if sides[fold_task(task.task)] == "held_out")
+    holdable = [number for number in by_hash if number in able]
+    if holdable and "held_out" not in sides.values() and len(sides) > 1:
+        sides[holdable[-1]] = "held_out"
+    side_of = {place: tasks[place].split or sides[n] for n, members in groups.items() for place in members}
+    train = tuple(task for place, task in enumerate(tasks) if side_of[place] == "train")
+    return train, tuple(task for place, task in enumerate(tasks) if side_of[place] == "held_out")
+
+
+def _groups(tasks: Sequence[Task]) -> dict[int, list[int]]:
+    """The places of tasks whose texts are the same or nearly so."""
+    first = dict[str, int]()
+    for place, task in enumerate(tasks):
+        first.setdefault(fold_task(task.task), place)
+    unlike = list(first.values())
+    near = near_groups([tasks[place].task for place in unlike])
+    group_of = {fold_task(tasks[place].task): group for place, group in zip(unlike, near, strict=True)}
+    groups = dict[int, list[int]]()
+    for place, task in enumerate(tasks):
+        groups.setdefault(group_of[fold_task(task.task)], []).append(place)
+    return groups
 
 
 def fold_task(text: str) -> str:
@@ -146,17 +209,18 @@ def _clash(tasks: Sequence[Task]) -> _Clash | None:
         if first != place:
             message = f"task_id {task.task_id!r} is there twice"
             return _Clash(first, place, "task_id", "task-duplicate", message, "give each task its own id")
-    sides: dict[str, dict[str, int]] = {"train": {}, "held_out": {}}
-    for place, task in enumerate(tasks):
-        if task.split:
-            sides[task.split].setdefault(fold_task(task.task), place)
-    both = [text for text in sides["train"] if text in sides["held_out"]]
-    if not both:
+    pairs = list[tuple[int, int]]()
+    for members in _groups(tasks).values():
+        train = [place for place in members if tasks[place].split == "train"]
+        held_out = [place for place in members if tasks[place].split == "held_out"]
+        if train and held_out:
+            pairs.append((train[0], held_out[0]))
+    if not pairs:
         return None
-    pairs = [(sides["train"][text], sides["held_out"][text]) for text in both]
     shown = ", ".join(f"{tasks[t].task_id!r} and {tasks[h].task_id!r}" for t, h in pairs)
     first, second = sorted(pairs[0])
-    message = f"the same text is in train and in held_out: {shown}"
+    is_same = all(fold_task(tasks[t].task) == fold_task(tasks[h].task) for t, h in pairs)
+    message = f"{'' if is_same else 'nearly '}the same text is in train and in held_out: {shown}"
     hint = "what the learner has seen cannot judge it: take one of each pair away"
     return _Clash(first, second, "task", "task-overlap", message, hint)
 
@@ -181,13 +245,14 @@ _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _WORDS = {
     "op": ("operator", OPERATORS),
     "kind": ("judge kind", ("rule",)),
-    "split": ("split", ("train", "held_out")),
+    "split": ("split", ("train", "held_out", "safety")),
     "schema": ("schema", (_SCHEMA,)),
 }
 _FIELDS = {
     "": TaskFile.__struct_fields__,
     "tasks": Task.__struct_fields__,
     "judge": Judge.__struct_fields__,
+    "hidden_judge": Judge.__struct_fields__,
     "checks": ("op", "arg"),
     "arg": ("section", "text"),
 }
@@ -210,6 +275,9 @@ def _explain(source: located.Located, complaint: str) -> DataError:
     code, hint = "task-file", ""
     if value == [] and last in _EMPTY:
         code, message, hint = _EMPTY[last]
+        if last == "tasks" and (drafts := source.at(("drafts",))):
+            message = f"none of {len(drafts)} drafts has a check yet"
+            hint = "make a task of each that you can judge: give it a task_id and a judge"
     elif unknown := _UNKNOWN_FIELD.fullmatch(what):
         field = unknown[1]
         path, message = (*path, field), f"unknown field {field[:_SHOWN]!r}"

@@ -25,14 +25,26 @@ import msgspec
 
 from armarius.errors import DataError
 
-__all__ = ["DEFAULT", "Answer", "Decision", "Gate", "Pair", "Reason", "Rules", "best_case", "decide"]
+__all__ = [
+    "BETS",
+    "DEFAULT",
+    "Answer",
+    "Decision",
+    "Gate",
+    "Pair",
+    "Reason",
+    "Rules",
+    "best_case",
+    "decide",
+    "wealth_path",
+]
 
 # The gamblers' bets, in quarters of their wealth. Simulated on a noisy agent with ten tasks a night, they
 # adopt .75 of the edits worth 20 points. Of other ways to bet, one uniform mixture over all bets adopts .74,
 # plug-in bets (aGRAPA of Waudby-Smith and Ramdas) .69 to .74, online Newton steps at most .68, each at the
 # price of .03 to .04 of the inert edits. A single bet of 1/2 does as well on graded scores, but adopts more
 # useless edits (.07) on all-or-nothing ones. None stakes everything: one lost pair would be ruin.
-_BETS = (1, 2, 3)
+BETS = (1, 2, 3)
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -234,6 +246,18 @@ def decide(pairs: Iterable[Pair], rules: Rules = DEFAULT, *, nights_over: int = 
     return gate.decision(nights_over=nights_over)
 
 
+def wealth_path(pairs: Iterable[Pair], rules: Rules = DEFAULT) -> tuple[float, ...]:
+    """The e-value after each pair that counted, from 1 on; what a plot of the evidence shows."""
+    gate, path, used = Gate(rules), [1.0], 0
+    for pair in pairs:
+        gate.offer(pair)
+        now = gate.decision()
+        if now.pairs_used > used:
+            used = now.pairs_used
+            path.append(now.e_value)
+    return tuple(path)
+
+
 def best_case(tasks: int, nights: int = 1, rules: Rules = DEFAULT) -> Decision:
     """The decision if every pair of so many tasks and nights were won.
 
@@ -262,13 +286,13 @@ class _Wealth:
     """
 
     def __init__(self) -> None:
-        self._purses = [1] * len(_BETS)
-        self._unit = len(_BETS)
+        self._purses = [1] * len(BETS)
+        self._unit = len(BETS)
 
     def bet_on(self, gain: Fraction) -> None:
         """Every purse is multiplied by 1 + bet * gain."""
         won, whole = gain.numerator, 4 * gain.denominator
-        self._purses = [purse * (whole + bet * won) for bet, purse in zip(_BETS, self._purses, strict=True)]
+        self._purses = [purse * (whole + bet * won) for bet, purse in zip(BETS, self._purses, strict=True)]
         self._unit *= whole
 
     def has_reached(self, level: int) -> bool:

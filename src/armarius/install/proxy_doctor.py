@@ -16,8 +16,8 @@ from armarius.errors import ArmariusError
 from armarius.install.profile import PROFILE, Profile
 from armarius.lanes.billing import billing_of
 from armarius.recorder.access import TOKEN_HEADER
-from armarius.recorder.flow import ProxyState
 from armarius.recorder.server import ask_state
+from armarius.recorder.state import ProxyState
 from armarius.settings import Settings
 
 __all__ = ["ProxyDiagnosis", "ProxyFinding", "ProxyStatus", "examine", "status_of"]

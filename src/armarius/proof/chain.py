@@ -7,7 +7,6 @@ missed there. Whoever can rewrite the ledger, the files and the mark alike is no
 has noted the head elsewhere (`armarius audit verify` prints it, `--head` asks for it).
 """
 
-import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -130,8 +129,7 @@ def mark(ledger: Database, home: Path, row: Row) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(mark_of(ledger, home), flags, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.write(descriptor, line)
+        os.write(descriptor, line)  # one short line at the end: whole or not at all, whoever else writes
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -224,6 +224,8 @@ def _about(size: int) -> str:
 
 def spec_of(need: Need, declared: Mapping[str, Declared]) -> ResourceSpec:
     """What the user said of what is needed; DataError when nobody ever spoke of it."""
+    if need.server is not None:
+        raise UsageError("need", f"{need}: an MCP server is nothing to lease", "see `armarius doctor mcp`")
     if need.name in declared:
         return declared[need.name].spec
     if need.name == "gpu":

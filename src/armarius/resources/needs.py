@@ -1,4 +1,4 @@
-"""What a run or a command needs, as somebody writes it: `gpu:1`, `port:8080`, `ram:8GiB`, `licence:2`.
+"""What a run or a command needs, as somebody writes it: `gpu:1`, `port:8080`, `ram:8GiB`, `mcp:docs`, `licence:2`.
 
 Owns the notation. Does not own what of it there is, nor whether it is free.
 Invariant: pure; whatever is no need is one UsageError that says what would be one.
@@ -7,6 +7,7 @@ Invariant: pure; whatever is no need is one UsageError that says what would be o
     port:NUMBER         that TCP port of this machine
     ram:SIZE            so much memory
     disk:SIZE[@PATH]    so much room where PATH lies (else: in the current folder)
+    mcp:NAME            that MCP server, which Codex can start; nobody leases it, so only a run may need it
     NAME[:N]            N units of a resource of the user's own
 """
 
@@ -27,35 +28,40 @@ _MOST_UNITS = 4096
 _LAST_PORT = 65_535
 _MOST_BYTES = 1 << 60
 _LONGEST = 4096
+_SERVER = re.compile(r"[A-Za-z0-9_.:@/-]{1,128}")
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)\s*([kmgtp]i?b?|b)?", re.IGNORECASE)
 _PREFIXES = "kmgtp"
-_WAY_OUT = "write gpu:1, port:8080, ram:8GiB, disk:10GiB@/path or NAME:2"
+_WAY_OUT = "write gpu:1, port:8080, ram:8GiB, disk:10GiB@/path, mcp:NAME or NAME:2"
 
 
 class Need(msgspec.Struct, frozen=True):
-    """One need. `count` is units, a port's number or bytes, by the name; `path` is only of `disk`."""
+    """One need. `count` is units, a port's number or bytes, by the name.
+
+    `path` is only of `disk`, `server` only of `mcp`.
+    """
 
     name: str
     count: int = 1
     path: str | None = None
+    server: str | None = None
 
     def __str__(self) -> str:
         if self.name in {"ram", "disk"}:
             return f"{self.name}:{size_text(self.count)}" + (f"@{self.path}" if self.path is not None else "")
-        return f"{self.name}:{self.count}"
+        return f"{self.name}:{self.count if self.server is None else self.server}"
 
 
 def parse_needs(texts: Iterable[str]) -> tuple[Need, ...]:
-    """All needs in a fixed order; what is needed twice is added up, but for a port, which is one."""
-    summed = dict[tuple[str, str | None, int], Need]()
+    """All needs in a fixed order; what is needed twice is added up, but for what there is one of: a port, a server."""
+    summed = dict[tuple[str, str, int], Need]()
     for text in texts:
         need = parse_need(text)
-        key = (need.name, need.path, need.count if need.name == "port" else 0)
+        key = (need.name, need.path or need.server or "", need.count if need.name == "port" else 0)
         known = summed.get(key)
-        if known is not None and need.name != "port":
+        if known is not None and need.name not in {"port", "mcp"}:
             need = msgspec.structs.replace(need, count=known.count + need.count)
         summed[key] = need
-    return tuple(summed[key] for key in sorted(summed, key=lambda key: (key[0], key[1] or "", key[2])))
+    return tuple(summed[key] for key in sorted(summed))
 
 
 def parse_need(text: str) -> Need:
@@ -70,6 +76,10 @@ def parse_need(text: str) -> Need:
         return Need(name, _bytes(size, text), path or None)
     if name == "ram":
         return Need(name, _bytes(rest, text))
+    if name == "mcp":
+        if not _SERVER.fullmatch(rest):
+            raise UsageError("need", f"{text[:100]!r} names no MCP server", "see `armarius doctor mcp`")
+        return Need(name, server=rest)
     if name == "port":
         return Need(name, _whole(rest, text, _LAST_PORT))
     return Need(name, _whole(rest, text, _MOST_UNITS) if colon else 1)

@@ -23,6 +23,7 @@ from armarius.errors import DataError
 from armarius.files import private_folder, read_bounded, write_atomic
 from armarius.resources.leases import Paths
 from armarius.sessions.repositories import Spot, spot_of
+from armarius.settings import is_repository
 
 __all__ = ["claims_of_scope", "claims_of_trees"]
 
@@ -54,7 +55,7 @@ def claims_of_scope(folder: Path, patterns: tuple[str, ...]) -> tuple[Paths, ...
 
 def _tree(folder: Path) -> tuple[str, str]:
     """The outermost repository around a folder, and what of it is the tree of the innermost one."""
-    tops = [place for place in (folder, *folder.parents) if (place / ".git").exists()]
+    tops = [place for place in (folder, *folder.parents) if is_repository(place)]
     spot = spot_of(tops[-1]) if tops else None
     if spot is None or spot.store is None or not (spot.store / "HEAD").is_file():
         host = (identity_of(os.getpid()) or {"host": ""})["host"]

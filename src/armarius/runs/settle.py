@@ -227,8 +227,10 @@ def _unfinished(request: RunRequest, remains: Remains) -> tuple[RunState, Proble
             return "failed", Problem("output-cap", f"codex printed {end.output_bytes} bytes", "see the run's folder")
         case "not_started":
             return "failed", Problem("not-started", f"codex could not be started: {end.error}", "", 4)
+        case "lost" if stream.state is TurnState.COMPLETED:
+            return None  # what Codex had finished by then is not asked for again
         case "lost":
-            return "crashed", Problem("guard-lost", "the run's guard was killed", "run it again with `armarius run`")
+            return _crashed(remains)
         case "stopped" if end.stopped_by == LOGIN_REFUSED and stream.state is not TurnState.COMPLETED:
             return "failed", Problem("login", redact(stream.error or _last_notice(stream)), _LOGIN_HINT, 4)
         case "stopped" if end.stopped_by == FENCED:
@@ -241,6 +243,8 @@ def _unfinished(request: RunRequest, remains: Remains) -> tuple[RunState, Proble
         if problem.code == "rate-limited" and isinstance(request.origin, Resume | Fork):
             problem = msgspec.structs.replace(problem, hint=f"{problem.hint}; {_STAYS}")
         return "failed", problem
+    if end.signal is not None and stream.state is TurnState.COMPLETED:
+        return "failed", Problem("exit-code", f"the turn was completed but codex was killed by {end.signal}")
     if end.signal is not None:
         return "interrupted", Problem("killed", f"codex was killed by {end.signal}", "find out who sends signals")
     if stream.state is TurnState.OPEN and stream.thread_id is not None:
@@ -253,6 +257,15 @@ def _unfinished(request: RunRequest, remains: Remains) -> tuple[RunState, Proble
     if end.exit_code != 0:
         return "failed", Problem("exit-code", f"the turn was completed but codex ended with {end.exit_code}")
     return None
+
+
+def _crashed(remains: Remains) -> tuple[RunState, Problem]:
+    """A run without its guard. One whose turn is complete by Codex's record is over, though nobody saw its answer."""
+    turn = _last_turn(remains.thread)
+    if turn is not None and turn.state is TurnState.COMPLETED:
+        said = "the run's guard was killed after the turn was completed, and its answer is only in Codex's record"
+        return "failed", Problem("guard-lost", said, "see `armarius sessions show` of its thread, or resume it")
+    return "crashed", Problem("guard-lost", "the run's guard was killed", "run it again with `armarius run`")
 
 
 def _last_notice(stream: Stream) -> str:

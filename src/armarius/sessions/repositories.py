@@ -50,7 +50,7 @@ def _store(git: Path) -> Path | None:
     """What a `.git` leads to: itself, or by way of a file to the store of the main worktree."""
     try:
         if git.is_dir():
-            return git
+            return git if os.path.lexists(git / "HEAD") else None  # sandboxes leave empty ones behind
         with git.open("rb") as file:
             head, _, target = file.read(_LONGEST).partition(b"gitdir:")
         if head or not target.strip():

@@ -20,7 +20,7 @@ from armarius.errors import ArmariusError, DataError
 from armarius.redact import redact
 from armarius.runs.request import Problem, RunRequest, RunResult
 
-__all__ = ["collect_again", "folder_of", "make_checkout", "placed", "repository_of", "taken_in", "work_of"]
+__all__ = ["collect_again", "diff_of", "folder_of", "make_checkout", "placed", "repository_of", "taken_in", "work_of"]
 
 _FOLDER = "checkout"
 _LONGEST_TITLE = 72
@@ -69,6 +69,17 @@ def taken_in(request: RunRequest, run_folder: Path, result: RunResult, clock: Cl
         hint = f"its files are still in {run_folder / _FOLDER}; `armarius runs keep {result.id}` takes them in again"
         return _failed(result, Problem("work-" + told.code, told.message, hint, told.exit_code))
     return result
+
+
+def diff_of(request: RunRequest, result: RunResult) -> bytes | None:
+    """What the work of a checkout changes, as a patch; None where there is none, or it cannot be had any more."""
+    if result.work is None or result.work.commit is None:
+        return None
+    words = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", result.work.base)
+    try:
+        return repository_of(request).git(*words, result.work.commit, "--")
+    except (ArmariusError, OSError):
+        return None
 
 
 def work_of(run_id: str, request: RunRequest) -> str | None:

@@ -59,7 +59,7 @@ class Holds:
 
     def obtain(self, request: RunRequest, waiting: Waiting) -> Held:
         """Everything that the run is to hold, at once; NoAnswer when it was not free in time."""
-        needs = parse_needs(request.needs)
+        needs = tuple(need for need in parse_needs(request.needs) if need.server is None)
         folders = _shared_folders(request)
         claims = (*claims_of_trees(folders), *_scope(request))
         if not needs and not claims and request.after is None:
@@ -133,7 +133,8 @@ class Holds:
     def _length_us(self, request: RunRequest) -> int:
         if self._ledger.server_time_us() is not None:
             return self._site.length_us
-        return int(request.deadline_s * 1_500_000) + _AFTERWARDS_US
+        afterwards_s = sum(required.timeout_s for required in request.required)
+        return int(request.deadline_s * 1_500_000 + afterwards_s * 1_000_000) + _AFTERWARDS_US
 
 
 def tools_environ(held: Held) -> dict[str, str]:

@@ -55,7 +55,7 @@ def with_sharing(
     if needs:
         from armarius.sharing.getting import check_needs
 
-        check_needs(needs, ledger, resources)
+        check_needs((need for need in needs if need.server is None), ledger, resources)
     whole = msgspec.structs.replace(
         request,
         checkout=wish.checkout,

@@ -6,6 +6,7 @@ from armarius.cli.group import LazyGroup
 
 COMMANDS = {
     "hooks": "Let Codex report what its sessions do, instead of being asked.",
+    "codex": "Tell Codex what Armarius can do, as a skill.",
 }
 
 

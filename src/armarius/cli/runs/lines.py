@@ -20,6 +20,7 @@ from armarius.dispatch.keeper import Keeper
 from armarius.dispatch.workbench import ledger_of, site_of
 from armarius.errors import DataError
 from armarius.runs.approvals import shown, waiting
+from armarius.runs.decisions import Decided
 from armarius.runs.records import RunRow
 from armarius.runs.request import RunResult
 from armarius.store.ledger import Event
@@ -45,7 +46,7 @@ class RunLine(msgspec.Struct, frozen=True):
     """A run in short; `waiting` is what it needs from a person: `approval` or `input`.
 
     `retry_at` is when the provider will listen again, for one that met a limit (`error` is `rate-limited`).
-    `position` is that of a queued run in its line; the next one has 1.
+    `position` is that of a queued run in its line; the next one has 1. `decided` is what was decided about it last.
     """
 
     id: str
@@ -61,6 +62,7 @@ class RunLine(msgspec.Struct, frozen=True):
     waiting: str | None = None
     retry_at: str | None = None
     position: int | None = None
+    decided: Decided | None = None
 
 
 class RunList(msgspec.Struct, frozen=True):
@@ -107,23 +109,28 @@ def keeper() -> Generator[Keeper]:
         yield found
 
 
-def print_runs(runs: list[RunRow], *, as_json: bool, line: Mapping[str, int] = {}) -> None:
-    """Runs as a table or as `armarius.runs.v1`; `line` has the position of each that waits."""
+def print_runs(
+    runs: list[RunRow], *, as_json: bool, line: Mapping[str, int] = {}, decided: Mapping[str, Decided] = {}
+) -> None:
+    """Runs as a table or as `armarius.runs.v1`; `line` has the position of each that waits, `decided` decisions."""
     if as_json:
-        print_json(RunList(tuple(run_line(run, line.get(run.id)) for run in runs)))
+        print_json(RunList(tuple(run_line(run, line.get(run.id), decided.get(run.id)) for run in runs)))
         return
     rows = [
-        (r.id, rfc3339(r.created_at_us)[:16].replace("T", " "), r.role, _state(r, line.get(r.id)), _why(r))
+        (r.id, rfc3339(r.created_at_us)[:16].replace("T", " "), r.role, _state(r, line.get(r.id), decided), _why(r))
         for r in runs
     ]
     print_table(("RUN", "CREATED", "ROLE", "STATE", "WHY"), rows)
 
 
-def _state(run: RunRow, position: int | None) -> str:
-    return shown_state(run) if position is None else f"queued ({position})"
+def _state(run: RunRow, position: int | None, decided: Mapping[str, Decided]) -> str:
+    if position is not None:
+        return f"queued ({position})"
+    said = decided.get(run.id)
+    return shown_state(run) if said is None else f"{shown_state(run)}, {said.replace('_', ' ')}"
 
 
-def run_line(run: RunRow, position: int | None = None) -> RunLine:
+def run_line(run: RunRow, position: int | None = None, decided: Decided | None = None) -> RunLine:
     """A run in short."""
     return RunLine(
         id=run.id,
@@ -139,6 +146,7 @@ def run_line(run: RunRow, position: int | None = None) -> RunLine:
         waiting=_need(run),
         retry_at=_retry_at(run),
         position=position,
+        decided=decided,
     )
 
 

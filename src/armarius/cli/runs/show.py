@@ -8,6 +8,7 @@ from armarius.cli.runs.lines import AS_JSON, RunRecord, event_line, keeper, ques
 from armarius.cli.runs.metering import MeterLine, words_of_meter
 from armarius.clock import rfc3339
 from armarius.dispatch.meter import spent_by
+from armarius.runs.decisions import decision_of
 from armarius.runs.records import find_run
 from armarius.store.ledger import events_of
 
@@ -23,11 +24,17 @@ def command(*, run: str, as_json: bool) -> int:
     with keeper() as runs:
         row = find_run(runs.ledger, run)
         events = events_of(runs.ledger, row.id)
+        decided = decision_of(runs.ledger, row.id)
         meter = MeterLine(spent_by(runs, row), row.asked.budget)
     if as_json:
-        print_json(RunRecord(run_line(row), row.outcome, tuple(map(event_line, events)), questions_of(row), meter))
+        print_json(
+            RunRecord(
+                run_line(row, None, decided), row.outcome, tuple(map(event_line, events)), questions_of(row), meter
+            )
+        )
         return 0
-    say(f"{row.id}  {shown_state(row)}  {row.role}")
+    word = f", {decided.replace('_', ' ')}" if decided else ""
+    say(f"{row.id}  {shown_state(row)}{word}  {row.role}")
     say(f"in {row.cwd} · sandbox {row.sandbox} · codex {row.codex_version or '?'}")
     say(words_of_meter(meter))
     for event in events:

@@ -13,7 +13,8 @@ def print_work(work: RunWork, *, as_json: bool) -> None:
     if as_json:
         print_json(work)
         return
-    what = f"commit {work.commit[:_SHORT]}" if work.commit else "no work"
+    commit = work.commit or (work.merged.after if work.merged else None)  # somebody may have dropped it by now
+    what = f"commit {commit[:_SHORT]}" if commit else "no work"
     where = (
         f" into {work.branch} ({work.merged.how})"
         if work.merged

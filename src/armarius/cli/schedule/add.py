@@ -32,6 +32,11 @@ def command(*, cron: str, words: tuple[str, ...], zone: str | None, as_json: boo
     if not words or words[0] != "run":
         raise UsageError("schedule-command", "only `run` comes by the clock", "write it after `--`: -- run PROMPT")
     context = run.make_context("run", list(words[1:]))
+    said = {name: context.params.pop(name) for name in ("packet", "query")}
+    if any(value is not None for value in said.values()):
+        raise UsageError(
+            "schedule-flags", "a packet or notes would be read now, and not when its time comes", "say it all"
+        )
     prompt, typed = context.params.pop("prompt"), words_of(context.params)
     if typed.detach or typed.as_json or typed.last_message is not None or typed.events is not None:
         raise UsageError("schedule-flags", "nobody is there to print or write for", "leave out what writes a result")

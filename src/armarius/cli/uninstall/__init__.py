@@ -6,6 +6,7 @@ from armarius.cli.group import LazyGroup
 
 COMMANDS = {
     "hooks": "Take our hooks out of Codex; both files are as before.",
+    "codex": "Take the skill for Codex away.",
 }
 
 

@@ -1,0 +1,168 @@
+"""The flags that say how a night works: what it may spend, how it judges, who thinks, and what happens at its end.
+
+Owns the words that may be typed and what they mean. Does not own the night.
+"""
+
+import functools
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+import msgspec
+
+from armarius import settings as configuration
+from armarius.budget import Budget
+from armarius.clock import SystemClock, rfc3339
+from armarius.errors import Failed, HostError, NoAnswer, UsageError
+from armarius.evolve.replay import Metric
+from armarius.evolve.report import NightReport
+from armarius.evolve.thinkers import Handoff, Responses, Thinker
+from armarius.install.due import on_battery as machine_on_battery
+from armarius.install.scheduling import Notes
+from armarius.settings import Settings
+from armarius.skills.capability import KINDS, Kind
+
+__all__ = ["NIGHTLY", "Backend", "Terms", "check_expected", "thinker_of", "why_not_now"]
+
+Backend: TypeAlias = Literal["mock", "codex", "openai", "handoff"]
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_MOST = 10**12
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """The values of NIGHTLY, by their names."""
+
+    model: str | None = None
+    gate: Literal["on", "off"] = "on"
+    gate_metric: Metric = "mixed"
+    rollouts_k: int = 1
+    edit_budget: int = 4
+    budget_tokens: int | None = None
+    budget_requests: int | None = None
+    budget_minutes: float | None = None
+    preferences: str = ""
+    optimizer_backend: Backend | None = None
+    optimizer_model: str | None = None
+    target_backend: Backend | None = None
+    target_model: str | None = None
+    auto_adopt: bool = False
+    expect_adopt: bool = False
+    allow: tuple[Kind, ...] = ()
+    progress: bool = False
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(tokens=self.budget_tokens, requests=self.budget_requests, minutes=self.budget_minutes)
+
+    def optimizer(self, backend: Backend) -> Backend:
+        """Who reflects. Replays are Codex's, whoever that is."""
+        return self.optimizer_backend or backend
+
+    def check(self) -> None:
+        """UsageError for flags that contradict each other."""
+        if self.auto_adopt and self.gate == "off":
+            raise UsageError(
+                "auto-adopt-ungated",
+                "--auto-adopt needs the gate: with --gate off nobody has measured what would become live",
+                "leave one of them out, and adopt by hand what you have read",
+            )
+
+
+_CHOICE = click.Choice(["mock", "codex", "openai", "handoff"])
+_OPTIONS = (
+    click.option("--model", help="The model of replays and reflection.  [default: yours]"),
+    click.option("--optimizer-backend", type=_CHOICE, help="Who reflects.  [default: --backend]"),
+    click.option("--optimizer-model", help="The model that reflects and rates.  [default: --model]"),
+    click.option(
+        "--target-backend", type=click.Choice(["mock", "codex"]), help="Who replays.  [default: codex, or mock]"
+    ),
+    click.option("--target-model", help="The model that replays.  [default: --model]"),
+    click.option("--rollouts-k", type=click.IntRange(1, 20), default=1, show_default=True, help="Tries of each task."),
+    click.option("--edit-budget", type=click.IntRange(1, 20), default=4, show_default=True, help="Edits at most."),
+    click.option("--preferences", default="", help="What you want every edit to respect."),
+    click.option(
+        "--gate",
+        type=click.Choice(["on", "off"]),
+        default="on",
+        show_default=True,
+        help="off stages the candidate without judging it, and says so.",
+    ),
+    click.option(
+        "--gate-metric",
+        type=click.Choice(["hard", "soft", "mixed"]),
+        default="mixed",
+        show_default=True,
+        help="What a pair is about: all checks together, their share, or half and half.",
+    ),
+    click.option("--budget-tokens", type=click.IntRange(1, _MOST), help="Stop when so many tokens are used up."),
+    click.option("--budget-requests", type=click.IntRange(1, _MOST), help="Stop after so many answers of the model."),
+    click.option(
+        "--budget-minutes", type=click.FloatRange(0, 10_000_000, min_open=True), help="Stop after so many minutes."
+    ),
+    click.option("--auto-adopt", is_flag=True, help="Make live at once what the gate certifies."),
+    click.option("--expect-adopt", is_flag=True, help="Exit with 1 or 6 unless the gate certifies a candidate."),
+    click.option(
+        "--allow", type=click.Choice(KINDS), multiple=True, help="For --auto-adopt: say yes to new capabilities."
+    ),
+    click.option("--progress", is_flag=True, help="Say how far it is, also with --json."),
+)
+
+
+def NIGHTLY(command: _Command) -> _Command:  # noqa: N802  # stands among the other options
+    """All flags of how a night works, handed on as `terms`."""
+
+    @functools.wraps(command)
+    def gathered(**values: Any) -> Any:
+        terms = Terms(**{name: values.pop(name) for name in Terms.__struct_fields__})
+        terms.check()
+        return command(terms=terms, **values)
+
+    for option in reversed(_OPTIONS):
+        gathered = option(gathered)
+    return gathered  # type: ignore[return-value]  # click adds its parameters to the function itself
+
+
+def thinker_of(settings: Settings, backend: Backend, model: str | None) -> Thinker | None:
+    """Whom to ask instead of Codex; None when it is Codex."""
+    if backend == "handoff":
+        return Handoff(settings.home / "handoff")
+    if backend != "openai":
+        return None
+    key = settings.environ.get("OPENAI_API_KEY", "")
+    chosen = model or settings.model
+    if not key:
+        raise HostError("no-key", "OPENAI_API_KEY is not set", "set it, or take --optimizer-backend codex")
+    if chosen is None:
+        raise UsageError("no-model", "the endpoint needs the name of a model", "name --optimizer-model")
+    url = settings.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+    return Responses(url, key=key, model=chosen, folder=settings.home / "answers")
+
+
+def check_expected(report: NightReport) -> None:
+    """What --expect-adopt is about: Failed when the gate says no, NoAnswer when it cannot say yet."""
+    if report.decision == "adopt":
+        return
+    message = f"nothing was certified: {report.decision} ({report.reason})"
+    if report.decision in ("trial", "continue"):
+        raise NoAnswer("undecided", message, "the evidence is kept: run another night")
+    raise Failed("not-adopted", message, f"see {report.report}")
+
+
+def why_not_now(settings: Settings, project: Path, at: datetime, *, on_battery: bool) -> str | None:
+    """Why a clock that asks for a night gets none; None when it gets one, which is noted."""
+    root = str(configuration.project_root(project).resolve())
+    clock = SystemClock()
+    notes = Notes(settings.home, clock)
+    try:
+        zone: tzinfo = ZoneInfo(configuration.local_zone(settings))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zone = UTC
+    if not notes.is_due(root, at.hour, at.minute, zone):
+        return f"{rfc3339(clock.now_us())} {root}: no night is due"
+    if not on_battery and machine_on_battery():
+        return f"{rfc3339(clock.now_us())} {root}: not on battery; it is made up for later"
+    notes.begin(root)
+    return None

@@ -1,0 +1,26 @@
+"""What several commands of `armarius sleep` share: options, and where skills may be."""
+
+from pathlib import Path
+
+import click
+
+from armarius import settings as configuration
+from armarius.settings import Settings
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+PROJECT = click.option(
+    "--project",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="The project; default: here.",
+)
+
+
+def roots_of(settings: Settings, project: Path) -> tuple[Path, ...]:
+    """Where skills of the user's may be: this project, both homes, and what their own settings name."""
+    return (
+        configuration.project_root(project),
+        settings.codex_home / "skills",
+        settings.user_home / ".agents" / "skills",
+        *settings.skill_roots,
+    )

@@ -1,0 +1,106 @@
+"""Why a night ended as it did, in sentences and per task.
+
+Owns the words. Does not own the report that they are made from, nor the decision.
+Invariant: every sentence follows from the report; an open night is said to be open.
+"""
+
+from collections import defaultdict
+
+import msgspec
+
+from armarius.evolve.report import NightReport, PairLine
+from armarius.gate.decision import DEFAULT
+from armarius.gate.power import MOST_TASKS, plan_for
+
+__all__ = ["Explanation", "TaskLine", "explain"]
+
+
+class TaskLine(msgspec.Struct, frozen=True):
+    """One held-out task over all nights of the experiment."""
+
+    task: str
+    wins: int
+    losses: int
+    ties: int
+    errors: int
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Why a night ended so (`armarius.sleep_explanation.v1`); `night` is None while it is open."""
+
+    id: str
+    state: str
+    sentences: tuple[str, ...]
+    tasks: tuple[TaskLine, ...] = ()
+    night: NightReport | None = None
+    schema: str = "armarius.sleep_explanation.v1"
+
+
+def explain(night_id: str, state: str, report: NightReport | None) -> Explanation:
+    """What there is to say about a night."""
+    if report is None:
+        said = ("The night is open: it was interrupted or is still at work. `armarius sleep run` goes on with it.",)
+        return Explanation(night_id, state, said)
+    lines = tuple(_task_line(task, pairs) for task, pairs in _by_task(report.pairs).items())
+    return Explanation(night_id, state, tuple(_sentences(report, lines)), lines, report)
+
+
+def _by_task(pairs: tuple[PairLine, ...]) -> dict[str, list[PairLine]]:
+    found = defaultdict[str, list[PairLine]](list)
+    for pair in pairs:
+        found[pair.task].append(pair)
+    return dict(sorted(found.items()))
+
+
+def _task_line(task: str, pairs: list[PairLine]) -> TaskLine:
+    gains = [p.candidate - p.baseline for p in pairs if p.baseline is not None and p.candidate is not None]
+    wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    return TaskLine(task, wins, losses, len(gains) - wins - losses, len(pairs) - len(gains))
+
+
+def _sentences(report: NightReport, lines: tuple[TaskLine, ...]) -> list[str]:
+    others = f"{report.held_out_tasks} others were held out to judge by"
+    said = [f"The optimizer saw {report.train_tasks} training tasks; {others}."]
+    if report.accepted:
+        said.append(f"It proposed: {'; '.join(report.accepted)}.")
+    if report.rejected:
+        said.append(f"Not applied: {'; '.join(report.rejected)}.")
+    said.append(_decision(report))
+    if lines:
+        won, lost = sum(line.wins for line in lines), sum(line.losses for line in lines)
+        tied, failed = sum(line.ties for line in lines), sum(line.errors for line in lines)
+        said.append(f"Pairs: {won} won, {lost} lost, {tied} tied, {failed} without a score in one arm.")
+        worse = [line.task for line in lines if line.losses > line.wins]
+        if worse:
+            said.append(f"Worse with the candidate: {', '.join(worse)}.")
+    if report.decision in ("continue", "reject") and 0 < report.held_out_tasks <= MOST_TASKS:
+        plan = plan_for(report.held_out_tasks)
+        if plan.detects is not None:
+            said.append(
+                f"With {report.held_out_tasks} held-out tasks, gains below {plan.detects:.0%} are missed more often "
+                f"than one time in five."
+            )
+    return said
+
+
+def _decision(report: NightReport) -> str:
+    e = f"the e-value is {report.e_value:.2f} after {report.pairs_used} pairs"
+    match report.decision, report.reason:
+        case "adopt", _:
+            return f"Certified: {e}, and {DEFAULT.adopt_at} is enough. It is staged; nothing live changed."
+        case "trial", _:
+            return f"Trial: {e}; {DEFAULT.trial_at} is enough to try it, {DEFAULT.adopt_at} to certify it."
+        case "reject", "futile":
+            return (
+                f"Rejected as futile: the pairs speak against a gain of {float(DEFAULT.worth):.0%} or more "
+                f"with odds of {DEFAULT.reject_at} to 1; {e}."
+            )
+        case "reject", _:
+            return f"Rejected: {DEFAULT.nights} nights are over and {e}, where {DEFAULT.adopt_at} is needed."
+        case "ungated", _:
+            return "The gate was off: the edits were recorded without a test, so nothing says that they help."
+        case "continue", _:
+            left = max(0, DEFAULT.nights - report.number)
+            return f"Undecided: {e}. The evidence is kept; {left} more nights may add to it."
+        case _:
+            return f"No candidate came before the gate: {report.reason}."

@@ -1,0 +1,210 @@
+"""What a night would do with the sessions or the tasks there are, before anything is spent.
+
+Owns the plan that a dry run prints: what was found, what would be replayed and sent to whom, calls, tokens, minutes,
+and what this number of tasks can detect. Does not own harvesting, mining, or the gate's arithmetic.
+Invariant: nothing is run or sent, and every number says what it rests on: counts are counted, sizes are those of
+the texts, tokens and minutes are those of the same work in the sessions, or a named guess.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from armarius.evolve.gather import Gathered
+from armarius.evolve.targets import Target
+from armarius.evolve.tasks import Task, split_tasks
+from armarius.gate.decision import DEFAULT, best_case
+from armarius.gate.power import MOST_TASKS, Plan, plan_for
+
+__all__ = ["Forecast", "Found", "Outgoing", "Range", "forecast", "found_in"]
+
+# A lean run of Codex 0.169 sends some 36 KB before the first word of a task, and takes some seconds.
+_BASE_TOKENS = 9_000
+_GUESSED_S = 15.0
+_BYTES_A_TOKEN = 4
+_MOST_FAILURES = 8
+_ANSWER_BYTES = 4_000
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What sessions gave. `kinds` of work recur; `asking` of them have no usable check yet.
+
+    `once` are requests that only one session has, `small` those that are no work by themselves, `unrelated` kinds
+    that have nothing to do with the target, `spilt` what is over the number of tasks.
+    """
+
+    source: str
+    sessions: int
+    turns: int
+    left_out: dict[str, int]
+    kinds: int
+    once: int
+    small: int
+    unrelated: int
+    spilt: int
+    asking: tuple[str, ...]
+
+
+class Range(msgspec.Struct, frozen=True):
+    """From a night whose candidate wins every pair to one that uses every slot."""
+
+    least: float
+    most: float
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """Texts that a night would send, `bytes` each time at most, so often at most."""
+
+    to: str
+    what: str
+    times: int
+    bytes: int
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """The plan of a night (`armarius.sleep_plan.v1`)."""
+
+    project: str
+    backend: str
+    target: str
+    target_why: str
+    target_exists: bool
+    reviewed: bool
+    found: Found | None
+    train_tasks: int
+    held_out_tasks: int
+    uncertifiable: dict[str, str]
+    runs: Range
+    tokens: Range
+    minutes: Range
+    rests_on: str
+    sent: tuple[Outgoing, ...]
+    detects: Plan
+    certifies: int | None
+    verdict: str
+    notes: tuple[str, ...]
+    schema: str = "armarius.sleep_plan.v1"
+
+
+def forecast(
+    tasks: Sequence[Task],
+    *,
+    project: Path,
+    target: Target,
+    skill_bytes: int,
+    backend: str,
+    model: str | None,
+    workers: int,
+    reviewed: bool,
+    gathered: Gathered | None = None,
+) -> Forecast:
+    """The plan for one night on these tasks."""
+    train, sealed = split_tasks(tasks) if tasks else ((), ())
+    held_out = [task for task in sealed if task.why_uncertifiable is None]
+    plan = plan_for(min(len(held_out), MOST_TASKS))
+    wins = best_case(len(held_out), 1).pairs_used if held_out else 0
+    reflects = 1 if train else 0
+    least, most = len(train) + reflects + 2 * wins, len(train) + reflects + 2 * DEFAULT.pairs_a_night * len(held_out)
+    each, seconds, rests_on = _cost(tasks, skill_bytes, gathered)
+    return Forecast(
+        project=str(project),
+        backend=backend,
+        target=str(target.path),
+        target_why=target.why,
+        target_exists=target.exists,
+        reviewed=reviewed,
+        found=found_in(gathered) if gathered else None,
+        train_tasks=len(train),
+        held_out_tasks=len(held_out),
+        uncertifiable={task.task_id: task.why_uncertifiable for task in sealed if task.why_uncertifiable},
+        runs=Range(least, most),
+        tokens=Range(least * each, most * each),
+        minutes=Range(_minutes(least, seconds, workers), _minutes(most, seconds, workers)),
+        rests_on=rests_on,
+        sent=_sent(train, held_out, skill_bytes, _recipient(backend, model), most - reflects),
+        detects=plan,
+        certifies=plan.certifies,
+        verdict=_verdict(len(tasks), plan),
+        notes=gathered.notes if gathered else (),
+    )
+
+
+def found_in(gathered: Gathered) -> Found:
+    """What sessions gave, in numbers."""
+    mined = gathered.mined
+    return Found(
+        source=gathered.source,
+        sessions=gathered.sessions,
+        turns=gathered.turns,
+        left_out=gathered.left_out,
+        kinds=mined.groups,
+        once=mined.once,
+        small=mined.small,
+        unrelated=mined.unrelated,
+        spilt=mined.spilt,
+        asking=tuple(f"{draft.task[:80]} ({draft.asks})" for draft in mined.drafts),
+    )
+
+
+def _cost(tasks: Sequence[Task], skill_bytes: int, gathered: Gathered | None) -> tuple[int, float, str]:
+    """Tokens and seconds of one run, and where they come from."""
+    counted = [task.origin.tokens for task in tasks if task.origin and task.origin.tokens]
+    texts = sum(len(task.task.encode()) for task in tasks) // len(tasks) if tasks else 0
+    guess = _BASE_TOKENS + (skill_bytes + texts) // _BYTES_A_TOKEN
+    each = sum(counted) // len(counted) if counted else guess
+    known_s = gathered.seconds if gathered else None
+    seconds = _GUESSED_S if known_s is None else known_s
+    tokens_from = "tokens: what this work took in your sessions" if counted else "tokens: guessed from sizes"
+    time_from = (
+        f"minutes: a guess of {_GUESSED_S:g} s a run"
+        if known_s is None
+        else f"minutes: the median turn of your sessions, {known_s:.1f} s"
+    )
+    return each, seconds, f"{tokens_from}; {time_from}"
+
+
+def _minutes(runs: int, seconds: float, workers: int) -> float:
+    return round(runs * seconds / max(1, min(workers, runs or 1)) / 60, 2)
+
+
+def _recipient(backend: str, model: str | None) -> str:
+    match backend:
+        case "openai":
+            return f"{model or 'a model'} at OpenAI"
+        case "handoff":
+            return "a folder, for you to answer"
+        case _:
+            return f"{model or 'the model'} of your Codex"
+
+
+def _sent(
+    train: Sequence[Task], held_out: Sequence[Task], skill_bytes: int, to: str, replays: int
+) -> tuple[Outgoing, ...]:
+    """What would go where. A mock night sends nothing; what is told is a real one's."""
+    if not train:
+        return ()
+    longest = max(len(task.task.encode()) for task in (*train, *held_out))
+    failures = sorted((len(task.task.encode()) for task in train), reverse=True)[:_MOST_FAILURES]
+    reflection = skill_bytes + sum(failures) + _ANSWER_BYTES * len(failures)
+    return (
+        Outgoing(to, "replays: a task, and the skill when the model reads it", replays, longest + skill_bytes),
+        Outgoing(
+            to, "reflection: the skill, failing training tasks, answers and failed checks, redacted", 1, reflection
+        ),
+    )
+
+
+def _verdict(tasks: int, plan: Plan) -> str:
+    held_out = plan.held_out
+    if not tasks:
+        return "there is no task with a usable check, so there is nothing to replay"
+    if plan.certifies is None:
+        return f"{held_out} held-out tasks cannot certify any candidate; the evidence is kept, add tasks"
+    if plan.certifies > 1:
+        return (
+            f"{held_out} held-out tasks cannot certify tonight; at best after {plan.certifies} nights, "
+            "the evidence is carried on"
+        )
+    worth = "nothing for sure" if plan.detects is None else f"gains of {plan.detects:.0%} or more"
+    return f"{held_out} held-out tasks can certify tonight; over {DEFAULT.nights} nights they detect {worth}"

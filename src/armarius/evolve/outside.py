@@ -1,0 +1,113 @@
+"""What an answer left behind, and who is asked about it.
+
+Owns running a check's command in the workspace, looking at its files, and asking a rater. Does not own
+the checks (`checks`), nor what a rater is (`rubric`).
+Invariant: a failure of the machine is Unjudged and never a verdict; a file is read inside the
+workspace, whatever links the agent made.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from armarius.codex.binary import Binary
+from armarius.codex.sandbox import run_sandboxed
+from armarius.errors import HostError
+from armarius.evolve.bench import Bench
+from armarius.evolve.checks import WantedCommand, WantedFile, WantedQuality
+from armarius.evolve.judge import Unjudged, World
+from armarius.evolve.reading import reading_request
+from armarius.evolve.replay import Lab, Look
+from armarius.evolve.rubric import SCHEMA, prompt_for_rating, read_rating
+from armarius.evolve.tasks import Task
+from armarius.files import private_folder
+from armarius.runs.request import RunResult
+
+__all__ = ["Rate", "Workspace", "look_from"]
+
+Rate = Callable[[WantedQuality, str], tuple[float, str]]
+"""(rubric, answer) -> rating and reason; raises Unjudged. It knows the task."""
+
+_MOST = 16 << 20
+
+
+class Workspace(msgspec.Struct, frozen=True):
+    """The folder that an agent worked in; `home` is one of ours beside it, where it could not write."""
+
+    folder: Path
+    home: Path
+    binary: Binary
+    environ: Mapping[str, str]
+    rate: Rate | None = None
+
+    def command(self, wanted: WantedCommand) -> tuple[bool, str]:
+        """Whether the command ends as it should; a time-out is an end that it should not have."""
+        home = private_folder(self.home)
+        try:
+            done = run_sandboxed(
+                self.binary,
+                wanted.argv,
+                cwd=self.folder,
+                codex_home=private_folder(home / "codex"),
+                environ={"HOME": str(home), **self.environ},
+                timeout=wanted.timeout_s,
+            )
+        except HostError as error:
+            raise Unjudged(error.message) from error
+        name = wanted.argv[0]
+        if done.code is None:
+            return False, f"{name!r} did not end within {wanted.timeout_s:g} s"
+        return done.code == wanted.exit_code, f"{name!r} ended with {done.code}, should be {wanted.exit_code}"
+
+    def file(self, wanted: WantedFile) -> tuple[bool, str]:
+        """Whether the file is as it should be."""
+        try:
+            data = self._read(wanted.path)
+        except OSError as error:
+            raise Unjudged(f"cannot read {wanted.path}: {error.strerror}") from error
+        if wanted.absent:
+            return data is None, f"{wanted.path} is {'not ' if data is None else ''}there"
+        if data is None:
+            return False, f"{wanted.path} is missing or no file"
+        if wanted.contains is None:
+            return True, f"{wanted.path} is there"
+        holds = wanted.contains.encode() in data
+        return holds, f"{wanted.path} {'holds' if holds else 'does not hold'} {wanted.contains[:60]!r}"
+
+    def rating(self, wanted: WantedQuality, answer: str) -> tuple[float, str]:
+        """How good the answer is."""
+        if self.rate is None:
+            raise Unjudged("no model was given to rate with")
+        return self.rate(wanted, answer)
+
+    def _read(self, path: str) -> bytes | None:
+        """The beginning of a regular file inside the workspace, None when there is none."""
+        real = Path(os.path.realpath(self.folder / path))
+        if not real.is_relative_to(os.path.realpath(self.folder)):
+            return None
+        try:
+            descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(_MOST) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
+def look_from(bench: Bench, lab: Lab, binary: Binary) -> Look:
+    """How the checks of an experiment see what its replays left; ratings are runs of the same bench."""
+
+    def look(task: Task, result: RunResult, folder: Path) -> World:
+        def rate(wanted: WantedQuality, answer: str) -> tuple[float, str]:
+            prompt = prompt_for_rating(task.task, wanted.text, answer)
+            [rated] = bench.all([reading_request(lab, "rating", prompt, SCHEMA, of=result.id)], "rate")
+            if rated.state != "succeeded":
+                raise Unjudged(f"the rating failed: {rated.problem.message if rated.problem else rated.state}")
+            return read_rating(rated.parsed)
+
+        environ = {"PATH": lab.search_path, "LANG": "C.UTF-8"}
+        return Workspace(folder, folder.parent / "check", binary, environ, rate)
+
+    return look

@@ -1,0 +1,96 @@
+"""Task files of SkillOpt-Sleep (`skillopt_sleep.tasks.v1`).
+
+Owns what their fields mean in ours. Does not own either format's errors: what is translated keeps the places
+of what it comes from, so that a complaint names the line of their file.
+Invariant: nothing counts as a check that is none. A task without one becomes a draft; what they call `exact` is
+taken at its word, equality. What is marked as reviewed there was reviewed only if it says exactly `true`.
+"""
+
+import re
+from typing import Any, cast
+
+from armarius.evolve.located import Located, Path
+from armarius.identity import hash_bytes
+
+__all__ = ["is_such", "translated"]
+
+_FORMAT = "skillopt_sleep.tasks.v1"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_SIDES = {"train": "train", "replay": "train", "val": "held_out", "test": "held_out", "holdout": "held_out"}
+
+
+def is_such(value: Any) -> bool:
+    """Whether a decoded file is one of theirs: by its format, or a bare list of what they call tasks."""
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).get("format") == _FORMAT
+    if isinstance(value, list):
+        rows = cast("list[Any]", value)
+        return bool(rows) and all(isinstance(row, dict) and "intent" in row for row in rows)
+    return False
+
+
+def translated(source: Located) -> Located:
+    """The same file as one of ours."""
+    is_bare = isinstance(source.value, list)
+    rows = source.value if is_bare else source.value.get("tasks")
+    if not isinstance(rows, list):
+        raise source.error((), "task-file", "$: there is no list of tasks")
+    tasks, drafts = list[Any](), list[Any]()
+    offsets: dict[Path, int] = {(): source.offsets.get((), 0)}
+    for place, row in enumerate(cast("list[Any]", rows)):
+        old: Path = (place,) if is_bare else ("tasks", place)
+        if not isinstance(row, dict):
+            raise source.error(old, "task-file", f"$.tasks[{place}]: expected object")
+        fields = cast("dict[str, Any]", row)
+        judge = _judge(source, old, fields)
+        if judge is None:
+            drafts.append({"task": _text(fields) or " ", "asks": "a check: it came without one"})
+            continue
+        for path, offset in source.offsets.items():
+            if path[: len(old)] == old:
+                offsets["tasks", len(tasks), *_renamed(path[len(old) :])] = offset
+        tasks.append(_task(fields, judge))
+    reviewed = not is_bare and source.value.get("reviewed") is True
+    value = {"schema": "armarius.tasks.v1", "reviewed": reviewed, "tasks": tasks, "drafts": drafts}
+    return source._replace(value=value, offsets=offsets)
+
+
+def _task(row: dict[str, Any], judge: Any) -> dict[str, Any]:
+    name, text = row.get("id"), _text(row)
+    if not (isinstance(name, str) and _ID.fullmatch(name)):
+        name = "task_" + hash_bytes(f"{name}\0{text}".encode())[7:19]
+    side = "train" if row.get("origin") == "dream" else _SIDES.get(str(row.get("split")))
+    return {"task_id": name, "task": text, "judge": judge} | ({"split": side} if side else {})
+
+
+def _text(row: dict[str, Any]) -> Any:
+    """The request with what they hand along as its context."""
+    intent, context = row.get("intent"), row.get("context_excerpt")
+    if isinstance(intent, str) and isinstance(context, str) and context.strip():
+        return f"{intent}\n\nContext:\n{context}"
+    return intent
+
+
+def _judge(source: Located, at: Path, row: dict[str, Any]) -> Any:
+    """The judge as ours spell it; None for a task that has none."""
+    kind, reference = row.get("reference_kind", "none"), row.get("reference")
+    match kind:
+        case "none":
+            return None
+        case "rule":
+            return row.get("judge")
+        case "exact":
+            return {"kind": "rule", "checks": [{"op": "exact", "arg": reference}]}
+        case "rubric":
+            return {"kind": "rule", "checks": [{"op": "rubric", "arg": {"text": reference}}]}
+        case _:
+            raise source.error(
+                (*at, "reference_kind"),
+                "task-file",
+                f"$.tasks[{at[-1]}].reference_kind: {kind!r:.80} cannot be judged",
+                "use rule, exact, rubric or none",
+            )
+
+
+def _renamed(path: Path) -> Path:
+    return ("task", *path[1:]) if path[:1] == ("intent",) else path
