@@ -56,7 +56,8 @@ check: install ## Lint, format, types, order of the parts, freshness of the docu
 	@$(BIN)/python docs/generate.py --check
 
 test-long: install ## Run the tests that take minutes (ARGS="-k lease")
-	@$(BIN)/pytest -q -n $(WORKERS) tests/long/*.py $(ARGS)
+	@$(BIN)/pytest -q -n $(WORKERS) -m "" tests/long/*.py $(ARGS)
+	@$(BIN)/pytest -q -n $(WORKERS) -m long $(ARGS)
 
 conformance: install ## Run real Codex of many versions and read what they write (ARGS="-k 0.42")
 	@$(BIN)/pytest -q tests/conformance/versions.py $(ARGS)

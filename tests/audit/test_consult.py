@@ -42,6 +42,7 @@ def test_it_is_typed_as_one_command(court: Court) -> None:
     assert (other.code, other.answer["outcome"]) == (6, "user_action_required")
 
 
+@pytest.mark.long
 def test_what_was_decided_is_not_asked_again_and_another_finding_is(court: Court) -> None:
     run = court.work(WORK)
     ask(court, run, CONFIRMS)

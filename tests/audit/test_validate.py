@@ -112,6 +112,7 @@ def test_what_cannot_be_judged_is_refused_before_anybody_is_asked(court: Court) 
     assert court.prompts == []
 
 
+@pytest.mark.long
 def test_a_second_judge_may_give_the_verdict_that_the_first_did_not(court: Court) -> None:
     done = court.judge(court.work(WORK), Says((), PASS.answer), PASS)
     assert (done.outcome, [judge.outcome for judge in done.judges]) == ("PASS", ["NO_VERDICT", "PASS"])
@@ -134,6 +135,7 @@ def test_threat_30_a_worker_that_edits_the_tests_and_what_steers_them_does_not_r
     )
 
 
+@pytest.mark.long
 def test_a_worker_in_a_shared_tree_is_judged_as_it_left_it_and_the_tree_stays_so(court: Court) -> None:
     run = court.work(WORK, {"sh": "echo 'true' > tests/check.sh; echo new > more.txt"}, checkout=False)
     before = court.git("status", "--porcelain")
@@ -152,6 +154,7 @@ def test_what_the_sandbox_denied_is_infrastructure_and_never_a_fail(court: Court
     assert court.judge(run, PASS, scratch=True).outcome == "PASS"
 
 
+@pytest.mark.long
 def test_full_access_needs_a_word_that_is_recorded_and_holds(court: Court) -> None:
     run = court.work(WORK)
     for allowed in (None, Authorisation("", "x", "y", 1 << 60), Authorisation("owner", "x", "y", 1)):
@@ -170,6 +173,7 @@ def test_an_acceptance_text_that_the_worker_changed_is_refused(court: Court) -> 
     assert court.prompts == []
 
 
+@pytest.mark.long
 def test_what_a_killed_judgement_left_is_cleared_by_the_next_one_and_what_a_living_one_has_is_not(court: Court) -> None:
     settings = configuration.load(court.project, court.environ)
     repo = find(court.project, user_environ(settings.search_path, settings.user_home))

@@ -26,10 +26,12 @@ def assassin(tmp_path: Path) -> Assassin:
     return Assassin(tmp_path)
 
 
+@pytest.mark.long
 def test_a_killed_prepare_is_made_again(world: GitWorld, assassin: Assassin) -> None:
     checkout_crash.prepares(world, assassin, SOME, goes_on=True)
 
 
+@pytest.mark.long
 def test_a_killed_collect_is_made_again(world: GitWorld, assassin: Assassin) -> None:
     checkout_crash.collects(world, assassin, SOME, goes_on=False)
 
@@ -38,6 +40,7 @@ def test_a_killed_merge_is_finished_by_the_next(world: GitWorld, assassin: Assas
     checkout_crash.merges(world, assassin, SOME, goes_on=False, diverged=True)
 
 
+@pytest.mark.long
 def test_a_killed_drop_is_made_again(world: GitWorld, assassin: Assassin) -> None:
     checkout_crash.drops(world, assassin, SOME, goes_on=True)
 

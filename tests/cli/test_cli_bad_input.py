@@ -111,7 +111,6 @@ ROWS = [
     ("runs list --role boss", 2, "Invalid value for '--role': 'boss' is not one of 'worker', 'replay', 'reflection'…"),
     ("sessions list --codex-home nowhere", 2, "Invalid value for '--codex-home': Directory 'nowhere' does not exist…"),
     ("sessions list --codex-home empty.json", 2, "Invalid value for '--codex-home': Directory 'empty.json' is a file…"),
-    ("sleep run", 2, "a night needs --tasks-file and --target-skill-path; name both"),
     (f"{NIGHT} good.json --max-tasks 41", 2, "--max-tasks 41 is over the limit of 40"),
     (f"{NIGHT} good.json --project nowhere", 2, "Invalid value for '--project': Directory 'nowhere' does not exist…"),
     (f"{NIGHT} good.json --backend magic", 2, "Invalid value for '--backend': 'magic' is not one of 'mock', 'codex'…"),

@@ -71,6 +71,7 @@ def bring_a_key(machine: Terminal) -> None:
     config.write_text(config.read_text().replace("wire_api", 'env_key = "KEY_OF_PROVIDER"\nwire_api', 1))
 
 
+@pytest.mark.long
 def test_a_worker_without_the_key_that_a_run_needs_is_joined_by_one_that_has_it(machine: Terminal) -> None:
     plain = machine.type("run", "--detach", SAY).out.strip()
     assert machine.type("runs", "wait", plain).code == 0

@@ -73,6 +73,7 @@ def test_a_claim_is_no_proof_and_turns_end(terminal: Terminal, model: ModelServe
     assert terminal.type("goal", "--resume", goal).code == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("flags", "state", "code"),
     [

@@ -9,6 +9,7 @@ import jsonschema_rs
 import pytest
 
 from armarius.cli import cli
+from armarius.cli.schema import EDITS, schema_named
 from support.terminal import Terminal
 
 ANSWERS = {
@@ -148,8 +149,9 @@ def test_every_command_that_can_answer_in_json_is_in_the_table() -> None:
 def test_every_answer_has_a_schema_and_every_schema_is_one(terminal: Terminal) -> None:
     listed = terminal.type("schema").out.split()
     assert set(listed) == set[str]().union(*ANSWERS.values()) | OTHERS
+    assert terminal.type("schema", "run").answer == schema_named("run")
     for name in listed:
-        schema = terminal.type("schema", name).answer
+        schema = EDITS if name == "edits" else schema_named(name)
         assert jsonschema_rs.meta.is_valid(schema), name
         jsonschema_rs.validator_for(schema, offline=True)
 

@@ -104,11 +104,13 @@ FAULTS = [
     ("usage-limit", 1, "rate-limited", "You…ve hit your usage limit…", "try again at 20…Z"),
     ("500", 1, "turn-failed", "…", ""),
     ("context", 1, "turn-failed", "Codex ran out of room in the model's context window…", ""),
-    ("cut", 1, "turn-failed", "stream disconnected before completion…", ""),
+    pytest.param(
+        *("cut", 1, "turn-failed", "stream disconnected before completion…", ""), id="cut", marks=pytest.mark.long
+    ),
 ]
 
 
-@pytest.mark.parametrize(("fault", "code", "problem", "message", "hint"), FAULTS, ids=[row[0] for row in FAULTS])
+@pytest.mark.parametrize(("fault", "code", "problem", "message", "hint"), FAULTS)
 @pytest.mark.usefixtures("model")
 def test_a_failed_run_says_why_and_what_to_do(
     terminal: Terminal, *, check: Check, fault: str, code: int, problem: str, message: str, hint: str

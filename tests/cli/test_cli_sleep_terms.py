@@ -79,6 +79,7 @@ def test_whoever_answers_the_file_reflects_and_what_was_turned_down_is_remembere
     assert skill.read_bytes() == SEED.skill
 
 
+@pytest.mark.long
 def test_without_the_gate_a_candidate_is_staged_unjudged_and_says_so(
     terminal: Terminal, skill: Path, check: Check
 ) -> None:
@@ -100,6 +101,7 @@ class Loop:
         return Reply((Shell("true"),))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("budget", [("--budget-requests", "6"), ("--budget-tokens", "2000")])
 def test_a_model_that_loops_for_ever_is_stopped_at_the_budget(
     terminal: Terminal, skill: Path, budget: tuple[str, str]
@@ -159,6 +161,7 @@ def test_what_is_certified_becomes_live_at_once_when_that_was_asked_for(terminal
     assert skill.read_bytes() == SEED.skill
 
 
+@pytest.mark.long
 def test_a_projects_memory_is_judged_as_codex_reads_it_and_nothing_else_is_touched(
     terminal: Terminal, skill: Path
 ) -> None:

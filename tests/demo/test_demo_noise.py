@@ -60,7 +60,7 @@ class Coin(msgspec.Struct, frozen=True):
         return Reply((Say("Here is the mark." if heads else "Here is nothing."),))
 
 
-@pytest.mark.parametrize("seed", [1, 3])
+@pytest.mark.parametrize("seed", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_noise_is_not_adopted_in_any_of_its_three_nights(terminal: Terminal, seed: int) -> None:
     skill = terminal.install(SEED.skill)
     terminal.write_tasks(TASKS[:3], TASKS[3:])

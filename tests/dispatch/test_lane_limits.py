@@ -123,6 +123,7 @@ def test_a_thread_goes_on_where_it_is_also_when_a_limit_is_met(lanes: Lanes) -> 
     assert (further.code, further.answer["problem"]["code"], second.requests) == (1, "rate-limited", 0)
 
 
+@pytest.mark.long
 def test_a_lane_with_a_key_is_kept_within_its_budget_while_a_run_lives(lanes: Lanes) -> None:
     server = lanes.add("keys", tokens=25_000)
     steps = [{"sh": "true"}] * 4
@@ -134,6 +135,7 @@ def test_a_lane_with_a_key_is_kept_within_its_budget_while_a_run_lives(lanes: La
     assert (again.code, again.error["code"], server.requests) == (5, "budget-tokens", asked)
 
 
+@pytest.mark.long
 def test_the_budget_of_a_day_is_for_all_runs_together(lanes: Lanes) -> None:
     server = lanes.add("keys")
     lanes.configure("[budget.day]\nrequests = 3\n[budget.run]\nrequests = 2\n")

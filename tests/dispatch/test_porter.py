@@ -22,7 +22,8 @@ def only(left: int) -> Generator[list[int]]:
     """Leave so many descriptors; whoever closes those in the list has all back."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 32, limits[1]))
+    # What is started inherits the limit and not what was taken: Codex itself needs some two hundred.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 512, limits[1]))
     taken = list[int]()
     try:
         with contextlib.suppress(OSError):

@@ -34,6 +34,7 @@ def test_what_passes_by_itself_is_asked_again_on_each_build(tmp_path: Path, bina
     again(tmp_path, binary, "500", 4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["cut", "failed"])
 def test_so_is_what_was_cut(tmp_path: Path, wheel_binary: Binary, fault: str) -> None:
     again(tmp_path, wheel_binary, fault, 2)

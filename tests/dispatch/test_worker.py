@@ -54,7 +54,7 @@ def in_engine(queue: QueueWorld, runs: list[str], how: str) -> None:
     assert done.returncode == (0 if how == "pretended" else -signal.SIGKILL)
 
 
-@pytest.mark.parametrize("how", ["enqueued", "taken", "pretended"])
+@pytest.mark.parametrize("how", ["enqueued", pytest.param("taken", marks=pytest.mark.long), "pretended"])
 def test_a_run_is_done_once_whatever_the_engine_was_left_believing(queue: QueueWorld, how: str) -> None:
     runs = queue.hand_in(3)
     in_engine(queue, runs, how)
