@@ -1,7 +1,7 @@
 """Which test shows what becomes of a fault, a bad input, a threat, or a rule of running Codex for somebody.
 
 Owns the lists as tables: a row is what happens, in a few words, with the tests that show what is done about it, as
-`folder/module::test` below `tests/`. A row without a test is in `WAITING`, with what it waits for.
+`folder/module::test` below `tests/`.
 Invariant: every test that is named exists, and no row is in two tables.
 """
 
@@ -121,6 +121,9 @@ BAD_INPUTS = {
     "32 a folder, pipe or device in the place of a file": (
         "cli/test_cli_troubles::test_a_file_that_is_none_is_neither_waited_for_nor_written_to",
     ),
+    "41 a packet's variables hold a key": (
+        "proof/test_packet::test_a_variable_that_is_dangerous_is_refused_by_its_name_and_never_by_its_value",
+    ),
     "42 a flag or a -c that widens": (
         "cli/test_cli_exec::test_what_would_change_who_pays_is_refused_before_anything_is_started",
         "cli/test_cli_troubles::test_nothing_that_is_typed_widens_a_run",
@@ -130,6 +133,9 @@ BAD_INPUTS = {
 }
 
 THREATS = {
+    "19 the recorder hands a client's token on": (
+        "recorder/test_threats::test_threat_19_a_login_goes_to_its_own_provider_and_the_token_to_none",
+    ),
     "19 a key that goes where it does not belong": (
         "codex/test_command::test_commands_see_the_path_of_the_run_and_not_the_key_of_the_provider",
         "dispatch/test_worker::test_no_value_of_a_variable_is_in_a_row_and_the_worker_brings_its_own",
@@ -173,6 +179,9 @@ THREATS = {
 }
 
 RULES = {
+    "a refusal by the sandbox is no verdict, and nobody mends one by hand": (
+        "audit/test_validate::test_what_the_sandbox_denied_is_infrastructure_and_never_a_fail",
+    ),
     "a plan pays, or nobody": (
         "lanes/test_billing::test_a_login_that_is_not_exactly_a_plan_in_the_lane_is_refused",
         "lanes/test_billing::test_codex_itself_has_the_last_word_on_a_plan",
@@ -265,6 +274,21 @@ TROUBLES = {
 }
 
 CHECKS = {
+    "a packet brings OPENAI_API_KEY along, even an empty one": (
+        "proof/test_packet::test_a_packet_that_may_not_be_is_refused_before_anything_is_claimed",
+    ),
+    "a packet asks for a login that is not there, or brings a command line of its own": (
+        "proof/test_packet::test_a_packet_that_may_not_be_is_refused_before_anything_is_claimed",
+        "proof/test_packet::test_a_file_that_is_no_packet_is_bad_data",
+    ),
+    "the author is the judge, or nobody says who": (
+        "audit/test_judging::test_a_judges_run_is_worth_what_was_seen_of_it",
+        "audit/test_validate::test_a_judge_that_ran_the_check_passes_the_work_and_all_of_it_is_on_record",
+    ),
+    "what was required runs out of its time, and an excerpt of output is short": (
+        "proof/test_required::test_one_that_fails_fails_the_run_and_nothing_of_it_is_left",
+        "proof/test_required::test_they_run_in_the_tree_that_the_agent_left_and_what_they_did_is_kept",
+    ),
     "a verdict is missing, repeated or contradicts itself": (
         f"{VERDICT}::test_what_is_not_to_the_letter_is_no_verdict",
         f"{VERDICT}::test_what_is_no_such_json_is_no_verdict",
@@ -301,20 +325,6 @@ CHECKS = {
     ),
 }
 
-PACKETS = "work in packets: until then a run is asked for by flags or by Python, and takes no variable from a file"
-RECEIPTS = "receipts, which need what was required to be run by us"
-WAITING = {
-    "bad input: 41 a packet's variables hold a key": PACKETS,
-    "check: a packet brings OPENAI_API_KEY along, even an empty one": PACKETS,
-    "check: a packet switches the guard of the login off": PACKETS,
-    "check: a packet names two commands that differ": PACKETS,
-    "check: the author is the judge, or nobody says who": RECEIPTS,
-    "check: what was required runs out of its time": RECEIPTS,
-    "check: an excerpt of output is no longer than 500 characters": RECEIPTS,
-    "rule: a refusal by the sandbox is no verdict, and nobody mends one by hand": RECEIPTS,
-    "threat: 19 the recorder hands a client's token on": "the recorder",
-}
-
 TABLES = {
     "fault": FAULTS,
     "bad input": BAD_INPUTS,
@@ -330,11 +340,6 @@ ROWS = [(f"{kind}: {row}", tests) for kind, table in TABLES.items() for row, tes
 def names_in(module: str) -> frozenset[str]:
     path = TESTS / f"{module}.py"
     return frozenset(re.findall(r"^def (test_\w+)\(", path.read_text(), re.MULTILINE)) if path.exists() else frozenset()
-
-
-def test_a_row_that_waits_is_in_no_other_table() -> None:
-    assert WAITING.keys() & {row for row, _ in ROWS} == set()
-    assert all(WAITING.values())
 
 
 @pytest.mark.parametrize(("row", "tests"), ROWS, ids=[row for row, _ in ROWS])
