@@ -113,14 +113,19 @@ class Intake:
 
     def _look(self, data: bytes, start: int, end: int, at: int) -> None:
         """Whole lines, from `start` to `end` of data that begins at byte `at`; most of them are items."""
+        while start < end and self._shape is None:  # line by line, until one says what this is
+            newline = data.find(b"\n", start)
+            if data.startswith(_ITEM, start) and data.endswith(b"}}", start, newline):
+                self._item_first()
+            else:
+                self._line(data[start:newline], at + start)
+            start = newline + 1
         if start == end:
             return
         last = start - 1
         if not data.startswith(_ITEM, start):
             last = start
             self._line(data[start : data.find(b"\n", start)], at + start)
-        elif self._shape is None:
-            self._item_first()
         for found in _ODD.finditer(data, start, end):
             newline = found.start()
             begin = data.rfind(b"\n", start, newline) + 1 or start
