@@ -201,7 +201,6 @@ def test_ctrl_c_ends_codex_and_is_recorded_however_often_it_is_pressed(
     assert (session["id"], session["state"]) == (run["thread_id"], "interrupted")
 
 
-@pytest.mark.long  # on a loaded machine what is said to so many signals fills the pipe, which nobody reads meanwhile
 def test_ctrl_c_that_is_held_down_to_the_very_end_changes_no_exit_code(terminal: Terminal) -> None:
     with asked(terminal, "run", "Say something. [[fault:silence]]") as process:
         while process.poll() is None:

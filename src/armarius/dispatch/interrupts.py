@@ -32,6 +32,7 @@ class Interrupts:
         self._is_last = is_last
         self._attempt: _Ending | None = None
         self._came = False
+        self._is_asking = False
         self._usual: Any = None
 
     def ends(self, attempt: _Ending) -> None:
@@ -50,8 +51,14 @@ class Interrupts:
 
     def _hear(self, _number: int, _frame: object) -> None:
         self._came = True
-        if self._attempt is not None:
+        if self._attempt is None or self._is_asking:
+            return
+        # The next signal may come within this one's handling: asking within the asking would have no end.
+        self._is_asking = True
+        try:
             self._attempt.cancel()
+        finally:
+            self._is_asking = False
 
     def __enter__(self) -> Self:
         # A program that was started deaf to it, as jobs in the background are, stays so.
