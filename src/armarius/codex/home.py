@@ -20,7 +20,7 @@ import tomli_w
 from armarius.errors import DataError, HostError
 from armarius.files import private_folder, read_bounded, write_atomic
 
-__all__ = ["Login", "Owner", "check_fresh", "make_private_home", "read_login", "read_owner"]
+__all__ = ["Login", "Owner", "check_fresh", "make_private_home", "read_config", "read_login", "read_owner"]
 
 _CONFIG = "config.toml"
 _AUTH = "auth.json"
@@ -89,7 +89,7 @@ def read_owner(codex_home: Path) -> Owner:
     if codex_home.exists() and not codex_home.is_dir():
         raise HostError("codex-home", f"{codex_home} is not a folder", "set CODEX_HOME to one, or unset it")
     path = codex_home / _CONFIG
-    table = _read_config(path)
+    table = read_config(path)
     try:
         config = msgspec.convert(table, _Config)
     except msgspec.ValidationError as error:
@@ -145,6 +145,16 @@ def _flaws_of(path: Path) -> tuple[Literal["link", "exposed"], ...]:
     return (*link, "exposed") if is_exposed else link
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """A configuration file of Codex as a table, empty when there is none; DataError when it is no TOML."""
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(read_bounded(path, _LARGEST).decode())
+    except (ValueError, RecursionError) as error:
+        raise DataError("codex-config", f"{path}: {error}", "correct it; codex cannot read it either") from error
+
+
 def check_fresh(owner: Owner, until_us: int) -> None:
     """Refuse a fan-out on a login that would have to be refreshed by many processes at once."""
     expiry = owner.login.expires_at_us
@@ -181,15 +191,6 @@ def make_private_home(folder: Path, owner: Owner) -> Path:
     if login.exists() and not (folder / _AUTH).is_symlink():
         (folder / _AUTH).symlink_to(login.resolve())
     return folder
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        return tomllib.loads(read_bounded(path, _LARGEST).decode())
-    except (ValueError, RecursionError) as error:
-        raise DataError("codex-config", f"{path}: {error}", "correct it; codex cannot read it either") from error
 
 
 def _expiry_of(token: str) -> int | None:

@@ -7,7 +7,6 @@ proves nothing.
 """
 
 import tempfile
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,14 @@ import msgspec
 import tomli_w
 
 from armarius.codex.app_server import Server
+from armarius.codex.home import read_config
 from armarius.codex.protocol import Method, Wire
-from armarius.errors import DataError
-from armarius.files import private_folder, read_bounded
+from armarius.files import private_folder
 
 __all__ = ["MCP_STATUS", "McpServer", "mcp_servers", "mcp_visible"]
 
 _PATIENCE_S = 60.0
 _MOST_PAGES = 100
-_LARGEST = 1 << 20
 _LOGINS = ("auth.json", ".credentials.json")
 
 
@@ -79,7 +77,7 @@ def mcp_servers(
     # An app-server takes no profile: it gets a home in which the profile is part of the configuration.
     with tempfile.TemporaryDirectory(prefix="mcp-", dir=private_folder(codex_home / "tmp")) as name:
         home = Path(name)
-        whole = _joined(_read(codex_home / "config.toml"), _read(codex_home / f"{profile}.config.toml"))
+        whole = _joined(read_config(codex_home / "config.toml"), read_config(codex_home / f"{profile}.config.toml"))
         (home / "config.toml").write_text(tomli_w.dumps(whole))
         for login in _LOGINS:
             if (codex_home / login).exists():
@@ -123,15 +121,6 @@ def _server(told: _Told) -> McpServer:
     if trouble is None and told.server_info is None:
         trouble = "it needs a login" if told.auth_status == "notLoggedIn" else "it is switched off or said nothing"
     return McpServer(told.name, trouble is None, tuple(sorted(told.tools)), trouble)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        return tomllib.loads(read_bounded(path, _LARGEST).decode())
-    except (ValueError, RecursionError) as error:
-        raise DataError("codex-config", f"{path}: {error}", "correct it; codex cannot read it either") from error
 
 
 def _joined(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
