@@ -7,7 +7,6 @@ It needs root and `ip`; run with `pytest tests/long/lease_hosts.py`.
 import contextlib
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,58 +22,17 @@ from armarius.resources.catalogue import declare
 from armarius.settings import CounterSpec
 from armarius.store.ledger import open_ledger
 from support.databases import running_postgres
+from support.hosts import NETWORK, Host, two_hosts
 from support.run_world import script
 
 RUN_HOST = Path(__file__).parents[1] / "support" / "run_host.py"
 HOLDER = Path(__file__).parents[1] / "support" / "lease_holder.py"
-NETWORK = "10.213.0.0/16"
 KILLS = int(os.environ.get("ARMARIUS_LONG_KILLS", "40"))
-
-
-class Host:
-    """One host. `address` is that of the server as this host reaches it."""
-
-    def __init__(self, name: str, number: int) -> None:
-        self.name, self.namespace = name, f"arm{os.getpid() % 10_000}{number}"
-        self.outer, self.inner = f"{self.namespace}o", f"{self.namespace}i"
-        self.address, self._own = f"10.213.{number}.1", f"10.213.{number}.2"
-
-    def build(self) -> None:
-        ip("netns", "add", self.namespace)
-        ip("link", "add", self.outer, "type", "veth", "peer", "name", self.inner, "netns", self.namespace)
-        ip("addr", "add", f"{self.address}/24", "dev", self.outer)
-        ip("link", "set", self.outer, "up")
-        ip("-n", self.namespace, "addr", "add", f"{self._own}/24", "dev", self.inner)
-        ip("-n", self.namespace, "link", "set", self.inner, "up")
-
-    def remove(self) -> None:
-        # The link first: with the namespace it goes some time later, and its name is needed again.
-        subprocess.run(["ip", "link", "del", self.outer], check=False, capture_output=True)
-        subprocess.run(["ip", "netns", "del", self.namespace], check=False, capture_output=True)
-
-    def cut(self, *, is_cut: bool) -> None:
-        ip("-n", self.namespace, "link", "set", self.inner, "down" if is_cut else "up")
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
 
 
 @pytest.fixture
 def hosts() -> Iterator[tuple[Host, Host]]:
-    if os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("unshare") is None:
-        pytest.skip("network namespaces need root, `ip` and `unshare`")
-    two = Host("scriptorium-a", 1), Host("scriptorium-b", 2)
-    with contextlib.ExitStack() as stack:
-        for host in two:
-            stack.callback(host.remove)
-            try:
-                host.build()
-            except subprocess.CalledProcessError as error:
-                said = error.stderr.decode().strip()
-                if "not permitted" not in said:
-                    raise
-                pytest.skip(f"network namespaces are not permitted here: {said}")
+    with two_hosts("scriptorium-a", "scriptorium-b") as two:
         yield two
 
 
@@ -90,12 +48,9 @@ def port(hosts: tuple[Host, Host]) -> Iterator[int]:
 
 def start_on(host: Host, *words: str) -> "subprocess.Popen[str]":
     """A Python program in the namespaces of a host."""
-    script = f'hostname {host.name}; ip link set lo up; exec "$@"'
-    argv = ["ip", "netns", "exec", host.namespace]
-    argv += ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, "sh"]
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.Popen(
-        [*argv, sys.executable, *words],
+        [*host.through, sys.executable, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -7,7 +7,6 @@ and `ip`; run with `pytest tests/long/worker_hosts.py`.
 import contextlib
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -23,45 +22,13 @@ from armarius.runs.queued import Place
 from armarius.runs.records import AttemptRow, RunRow
 from armarius.store.queries import Query
 from support.databases import running_postgres
+from support.hosts import NETWORK, Host, two_hosts
 from support.queue_world import RUNS, QueueWorld, WorkerProcess
 from support.run_world import World, script
 
-NETWORK = "10.214.0.0/16"
 MANY, CUTS = 40, 6
 FORWARD = Path(__file__).parents[1] / "support" / "forward.py"
 ATTEMPTS = Query("attempts", "Every attempt.", "SELECT * FROM attempt ORDER BY run_id, number")
-
-
-class Host:
-    """One host; `address` is that of the outer world as this host reaches it."""
-
-    def __init__(self, name: str, number: int) -> None:
-        self.name, self.namespace = name, f"arw{os.getpid() % 10_000}{number}"
-        self.outer, self.inner = f"{self.namespace}o", f"{self.namespace}i"
-        self.address, self._own = f"10.214.{number}.1", f"10.214.{number}.2"
-
-    def build(self) -> None:
-        ip("netns", "add", self.namespace)
-        ip("link", "add", self.outer, "type", "veth", "peer", "name", self.inner, "netns", self.namespace)
-        ip("addr", "add", f"{self.address}/24", "dev", self.outer)
-        ip("link", "set", self.outer, "up")
-        ip("-n", self.namespace, "addr", "add", f"{self._own}/24", "dev", self.inner)
-        ip("-n", self.namespace, "link", "set", self.inner, "up")
-        ip("-n", self.namespace, "link", "set", "lo", "up")
-
-    def remove(self) -> None:
-        subprocess.run(["ip", "link", "del", self.outer], check=False, capture_output=True)
-        subprocess.run(["ip", "netns", "del", self.namespace], check=False, capture_output=True)
-
-    @property
-    def through(self) -> tuple[str, ...]:
-        """What to start a program with, so that it runs on this host; killing it takes all of the host along."""
-        inside = ("unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
-        return ("ip", "netns", "exec", self.namespace, *inside, "sh", "-c", f'hostname {self.name}; exec "$@"', "sh")
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
 
 
 @contextlib.contextmanager
@@ -78,18 +45,7 @@ def forwarded(address: str, port: int, to: str, *through: str) -> Generator[None
 
 @pytest.fixture
 def hosts() -> Iterator[tuple[Host, Host]]:
-    if os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("unshare") is None:
-        pytest.skip("network namespaces need root, `ip` and `unshare`")
-    two = Host("scriptorium-c", 1), Host("scriptorium-d", 2)
-    with contextlib.ExitStack() as stack:
-        for host in two:
-            stack.callback(host.remove)
-            try:
-                host.build()
-            except subprocess.CalledProcessError as error:
-                if "not permitted" not in error.stderr.decode():
-                    raise
-                pytest.skip("network namespaces are not permitted here")
+    with two_hosts("scriptorium-c", "scriptorium-d") as two:
         yield two
 
 
@@ -111,8 +67,7 @@ def test_two_hosts_share_the_line_and_one_that_loses_its_power_loses_no_run(
             server.execute("CREATE DATABASE shared")
         for host in hosts:  # the model speaks to loopback alone
             stack.enter_context(forwarded(host.address, model_port, "127.0.0.1"))
-            enter = ("ip", "netns", "exec", host.namespace)
-            stack.enter_context(forwarded("127.0.0.1", model_port, host.address, *enter))
+            stack.enter_context(forwarded("127.0.0.1", model_port, host.address, *host.on_its_network))
         here = QueueWorld(world, f"postgresql://postgres@/shared?host={folder}&port={port}")
         seats = [seat(world, host, port, tmp_path / host.name) for host in hosts]
 
