@@ -1,21 +1,23 @@
 """Files that are there whole or not at all.
 
-Owns atomic writes, bounded reads and private folders. Does not own what is written.
+Owns atomic writes, bounded reads, private folders and locks. Does not own what is written.
 Invariant: after `write_atomic` returns, the new bytes survive a power cut; before that, the old
 ones do. No reader ever sees a mixture. `read_bounded` never waits on a pipe and never reads more
-than it was told to.
+than it was told to. A lock ends with its block or with its process, whichever comes first.
 """
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Generator
 from pathlib import Path
 
-from armarius.errors import DataError, HostError
+from armarius.errors import ArmariusError, DataError, HostError
 
-__all__ = ["file_kind", "private_folder", "read_bounded", "write_atomic"]
+__all__ = ["file_kind", "locked", "private_folder", "read_bounded", "write_atomic"]
 
 _DISK_TROUBLE = {
     errno.ENOSPC: "disk full",
@@ -102,5 +104,23 @@ def _sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: ArmariusError | None = None) -> Generator[None]:
+    """Hold the lock that the file at `path` stands for; it is made when it is not there, and stays.
+
+    Waits for whoever has it, another descriptor of this process as well; with `busy`, that is raised instead.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            assert busy is not None
+            raise busy from None
+        yield
     finally:
         os.close(descriptor)

@@ -6,9 +6,8 @@ kept has no secret in it; together it is never more than was allowed: what was u
 """
 
 import contextlib
-import fcntl
 import os
-from collections.abc import Generator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,7 @@ import msgspec
 from armarius.artefacts.state import State
 from armarius.clock import Clock
 from armarius.errors import DataError, NoAnswer
-from armarius.files import private_folder, read_bounded, write_atomic
+from armarius.files import locked, private_folder, read_bounded, write_atomic
 from armarius.identity import hash_bytes, hash_value
 from armarius.redact import redact
 
@@ -142,16 +141,8 @@ class Artefacts:
             raise DataError("cache-entry", "an entry names no hash", "`armarius cache prune`")
         return self._blobs / name
 
-    @contextlib.contextmanager
-    def _locked(self) -> Generator[None]:
-        descriptor = os.open(
-            self._entries.parent / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def _locked(self) -> AbstractContextManager[None]:
+        return locked(self._entries.parent / "lock")
 
 
 def _check(tool: str, parameters: dict[str, str]) -> None:

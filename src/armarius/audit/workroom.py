@@ -5,7 +5,6 @@ Invariant: when a room is left, it has files and no folder any more, and the rep
 A room whose owner lives is left alone: its lock, which the kernel frees, says so.
 """
 
-import fcntl
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -15,8 +14,8 @@ from armarius.checkout.folder import remove
 from armarius.checkout.git import Repository, find, user_environ
 from armarius.checkout.prepare import Checkout, drop, prepare
 from armarius.clock import Clock
-from armarius.errors import ArmariusError, DataError
-from armarius.files import private_folder, read_bounded, write_atomic
+from armarius.errors import ArmariusError, DataError, Refused
+from armarius.files import locked, private_folder, read_bounded, write_atomic
 from armarius.settings import Settings
 
 __all__ = ["checkout_in", "tidy", "workroom"]
@@ -26,19 +25,21 @@ _WHERE = "repository"
 _LONGEST = 16 << 10
 
 
+class _InUse(Refused):
+    """Somebody has the room."""
+
+
 @contextmanager
 def workroom(settings: Settings, kind: str, name: str) -> Generator[Path]:
     """The folder `kind/name` of our state, until the end of the block; first, what was left of others is cleared."""
     rooms = private_folder(settings.home / kind)
     tidy(settings, rooms)
     room = private_folder(rooms / name)
-    descriptor = os.open(room / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield room
-    finally:
-        _clear(settings, room)
-        os.close(descriptor)
+    with locked(room / _LOCK):
+        try:
+            yield room
+        finally:
+            _clear(settings, room)
 
 
 @contextmanager
@@ -57,14 +58,8 @@ def tidy(settings: Settings, rooms: Path) -> None:
     for room in sorted(rooms.iterdir()):
         if not any(path.is_dir() for path in room.iterdir()):
             continue
-        descriptor = os.open(room / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(_InUse), locked(room / _LOCK, _InUse("room-used", f"{room} is used")):
             _clear(settings, room)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(descriptor)
 
 
 def _clear(settings: Settings, room: Path) -> None:

@@ -10,7 +10,6 @@ Where a file of a working tree has to be compared, git is given a repository of 
 the index: of the repository's own configuration only keys that name no program (`_PLAIN`) are handed over.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Generator
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from armarius import files
 from armarius.errors import DataError, Failed, HostError, Refused
 from armarius.files import private_folder
 from armarius.programs import run
@@ -300,9 +300,5 @@ def locked(repo: Repository) -> Generator[Path]:
     The kernel frees the lock of whoever dies.
     """
     folder = private_folder(repo.common / "armarius")
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with files.locked(folder / "lock"):
         yield folder
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,6 @@ counts for nothing.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import subprocess
@@ -21,7 +20,7 @@ from armarius.codex.home import Login, read_login
 from armarius.codex.layers import SYSTEM
 from armarius.codex.protocol import Method
 from armarius.errors import Failed, HostError
-from armarius.files import private_folder, write_atomic
+from armarius.files import locked, private_folder, write_atomic
 from armarius.programs import run
 
 __all__ = ["login_status", "make_login", "refresh_login"]
@@ -125,12 +124,8 @@ def refresh_login(program: Path, codex_home: Path, environ: Mapping[str, str], l
 def _alone(locks: Path, login: Path) -> Generator[None]:
     """The right to refresh the login that `login` is or leads to, for one process of this machine."""
     name = hashlib.sha256(os.fsencode(login.resolve())).hexdigest()[:16]
-    descriptor = os.open(private_folder(locks) / f"login-{name}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked(private_folder(locks) / f"login-{name}"):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _key(program: Path, codex_home: Path) -> str:

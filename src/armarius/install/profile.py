@@ -9,12 +9,11 @@ which are shown first; what was there before is kept, and put back byte for byte
 import base64
 import contextlib
 import difflib
-import fcntl
 import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Generator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +22,7 @@ import tomli_w
 
 from armarius.clock import Clock
 from armarius.errors import DataError, HostError
-from armarius.files import private_folder, read_bounded, write_atomic
+from armarius.files import locked, private_folder, read_bounded, write_atomic
 from armarius.install.record import Kept, Theirs, digest
 from armarius.recorder.access import TOKEN_HEADER, Listen
 
@@ -202,17 +201,9 @@ class Profile:
         except msgspec.MsgspecError as error:
             raise DataError("record-broken", f"{path}: {error}", "see the copies beside it, then remove it") from error
 
-    @contextlib.contextmanager
-    def _locked(self) -> Generator[None]:
-        private_folder(self._folder)
-        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError as error:
-            raise HostError("install-busy", "another armarius is installing the profile", "wait for it") from error
-        finally:
-            os.close(descriptor)
+    def _locked(self) -> AbstractContextManager[None]:
+        busy = HostError("install-busy", "another armarius is installing the profile", "wait for it")
+        return locked(private_folder(self._folder) / "lock", busy)
 
 
 def _diff(name: str, before: bytes | None, after: bytes | None) -> str:

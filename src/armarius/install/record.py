@@ -6,19 +6,17 @@ Invariant: the copies and the record are on disk before the first change to a pe
 until the last one is undone.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Generator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
 from armarius.errors import DataError, HostError, Refused
-from armarius.files import private_folder, read_bounded, write_atomic
+from armarius.files import locked, private_folder, read_bounded, write_atomic
 
 __all__ = ["Installed", "Kept", "Records", "Theirs", "digest"]
 
@@ -94,18 +92,10 @@ class Records:
         self._folder = folder
         self._path = folder / "installed.json"
 
-    @contextlib.contextmanager
-    def locked(self) -> Generator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Be the only one who installs; HostError when another one is at it."""
-        private_folder(self._folder)
-        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError as error:
-            raise HostError("install-busy", "another armarius is installing hooks", "wait for it") from error
-        finally:
-            os.close(descriptor)
+        busy = HostError("install-busy", "another armarius is installing hooks", "wait for it")
+        return locked(private_folder(self._folder) / "lock", busy)
 
     def get(self, codex_home: Path) -> Installed | None:
         return self._read().homes.get(str(codex_home))

@@ -8,7 +8,6 @@ is made and as long as it is there, so that no login is ever left where nobody w
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -21,7 +20,7 @@ import msgspec
 from armarius.codex.billing import Kind
 from armarius.codex.daemon import control_socket
 from armarius.errors import DataError, Refused, UsageError, nearest
-from armarius.files import private_folder, read_bounded, write_atomic
+from armarius.files import locked, private_folder, read_bounded, write_atomic
 from armarius.settings import Settings
 
 __all__ = ["OWN", "Lane", "Lanes"]
@@ -165,10 +164,5 @@ class Lanes:
         """The record, for the only one who changes it."""
         private_folder(self._record.parent)
         private_folder(self._folder)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._record.with_suffix(".lock"), flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked(self._record.with_suffix(".lock")):
             yield self._read()
-        finally:
-            os.close(descriptor)

@@ -7,7 +7,6 @@ the name of a skill stays, and so does a version of ours that somebody has edite
 """
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from armarius.errors import ArmariusError, DataError, HostError
-from armarius.files import private_folder
+from armarius.files import locked, private_folder
 from armarius.skills.bundle import ENTRY, Bundle, check_name, read_bundle
 from armarius.skills.hub import Source
 
@@ -98,16 +97,13 @@ class Managed:
 
     @contextlib.contextmanager
     def _locked(self) -> Generator[None]:
-        descriptor = os.open(private_folder(self._store) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            private_folder(self._versions)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            yield
+            with locked(private_folder(self._store) / "lock"):
+                private_folder(self._versions)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                yield
         except OSError as error:
             raise HostError("skills", f"cannot write below {self.folder}: {error.strerror}", "check it") from error
-        finally:
-            os.close(descriptor)
 
     def _version(self, name: str) -> Path | None:
         """The version that a link of ours leads to; None when there is nothing of ours by that name."""

@@ -6,8 +6,6 @@ goes on with a workflow.
 """
 
 import contextlib
-import fcntl
-import os
 import re
 from collections.abc import Generator
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from armarius.errors import DataError, Refused
-from armarius.files import private_folder, read_bounded, write_atomic
+from armarius.files import locked, private_folder, read_bounded, write_atomic
 
 __all__ = ["Journal", "claimed", "load_journal", "save_journal"]
 
@@ -45,15 +43,9 @@ def claimed(folder: Path, name: str) -> Generator[Path]:
     if not _ID.match(name):
         raise DataError("workflow-id", f"{name!r} is no id", "use up to 24 letters, digits, _ and -")
     private_folder(folder)
-    descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused("workflow-owned", f"another process goes on with {name}", "wait for it") from None
+    owned = Refused("workflow-owned", f"another process goes on with {name}", "wait for it")
+    with locked(folder / f"{name}.lock", owned):
         yield folder / f"{name}.json"
-    finally:
-        os.close(descriptor)
 
 
 def load_journal(path: Path) -> Journal | None:
