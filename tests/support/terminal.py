@@ -1,4 +1,4 @@
-"""`armarius` as somebody types it: a process of its own, on a machine that is all below one folder.
+"""`armarius` as somebody types it: a process of its own (prefork.py), on a machine that is all below one folder.
 
 Owns the machine (home, CODEX_HOME, project), typing and what came of it. Does not own what is right.
 Invariant: nothing of whoever runs the tests is seen; the model is one on loopback or none.
@@ -16,6 +16,7 @@ import tomli_w
 
 from armarius.evolve.tasks import Task
 from armarius.testing.model_server import ModelServer
+from support.prefork import Prefork
 
 __all__ = ["ARMARIUS", "UNPRIVILEGED", "Done", "Terminal"]
 
@@ -30,6 +31,10 @@ UNPRIVILEGED = (
 """What to start a program through so that it is nobody special, also when the tests run as root."""
 
 _PATIENCE_S = 120
+_READ_AT_START = ("LANG", "LC_", "PYTHON")
+"""Variables that Python itself looks at, once: such a command is started anew."""
+
+_prefork = Prefork()
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -71,15 +76,19 @@ class Terminal:
         folder: Path | None = None,
     ) -> Done:
         """Run a command to its end."""
-        done = subprocess.run(
-            [*through, *ARMARIUS, *words],
-            cwd=folder or self.project,
-            env=self.environ | (environ or {}),
-            input=stdin,
-            capture_output=True,
-            check=False,
-            timeout=_PATIENCE_S,
-        )
+        place, whole = folder or self.project, self.environ | (environ or {})
+        if through or any(name.startswith(_READ_AT_START) for name in environ or ()):
+            done = subprocess.run(
+                [*through, *ARMARIUS, *words],
+                cwd=place,
+                env=whole,
+                input=stdin,
+                capture_output=True,
+                check=False,
+                timeout=_PATIENCE_S,
+            )
+        else:
+            done = _prefork.run(words, place, whole, stdin, _PATIENCE_S)
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
