@@ -16,6 +16,7 @@ from armarius.codex.connection import Notification
 from armarius.codex.protocol import TextInput, ThreadResume, TurnStart
 from armarius.testing.model_server import ModelServer
 from support.codex_world import wait_for
+from support.prefork import Forked
 from support.terminal import Done, Terminal
 
 Check = Callable[[Any], None]
@@ -31,7 +32,7 @@ TOUCH = {"sh": "touch made # \x1b[2J", "ask": "May I?"}
 
 
 @contextlib.contextmanager
-def running(terminal: Terminal, *words: str) -> Generator[tuple["subprocess.Popen[bytes]", dict[str, Any]]]:
+def running(terminal: Terminal, *words: str) -> Generator[tuple[Forked, dict[str, Any]]]:
     """A run in the foreground of another terminal that waits for a person, and its line in the list."""
     process = terminal.start("run", *words, *ASKING)
     try:
@@ -61,7 +62,7 @@ def opened_by(pid: int) -> set[str]:
 
 
 @pytest.fixture
-def watch(terminal: Terminal) -> Iterator["subprocess.Popen[bytes]"]:
+def watch(terminal: Terminal) -> Iterator[Forked]:
     """A watch that ends when something waits for a person."""
     process = terminal.start("watch", "--all", "--until", "waiting_approval", "--json")
     wait_for(lambda: "anon_inode:inotify" in opened_by(process.pid), "watch")
@@ -71,7 +72,7 @@ def watch(terminal: Terminal) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def test_a_run_that_waits_is_seen_everywhere_and_goes_on_when_it_is_allowed(
-    terminal: Terminal, model: ModelServer, check: Check, watch: "subprocess.Popen[bytes]"
+    terminal: Terminal, model: ModelServer, check: Check, watch: Forked
 ) -> None:
     with running(terminal, script(TOUCH, {"say": "done"})) as (process, line):
         signals = [json.loads(text) for text in watch.communicate(timeout=60)[0].splitlines()]

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
+from support.prefork import Forked
 from support.terminal import Terminal
 
 Check = Callable[[Any], None]
@@ -28,14 +28,14 @@ def said(terminal: Terminal) -> Path:
 
 
 @pytest.fixture
-def running(terminal: Terminal, said: Path) -> Iterator["subprocess.Popen[bytes]"]:  # noqa: ARG001
+def running(terminal: Terminal, said: Path) -> Iterator[Forked]:  # noqa: ARG001
     """Somebody who holds all of `lic` and sleeps."""
     with terminal.start("resources", "lease", "lic:2", "--", "sh", "-c", "echo $$; exec sleep 600") as process:
         yield process
         process.kill()
 
 
-def child_of(process: "subprocess.Popen[bytes]") -> psutil.Process:
+def child_of(process: Forked) -> psutil.Process:
     assert process.stdout
     return psutil.Process(int(process.stdout.readline()))
 
@@ -59,9 +59,7 @@ def test_as_json_the_report_stands_alone_on_standard_output(terminal: Terminal, 
     assert done.answer["exit_code"] == 3
 
 
-def test_what_somebody_holds_is_not_had_and_is_shown(
-    terminal: Terminal, running: "subprocess.Popen[bytes]", check: Check
-) -> None:
+def test_what_somebody_holds_is_not_had_and_is_shown(terminal: Terminal, running: Forked, check: Check) -> None:
     child_of(running)
     done = terminal.type("resources", "lease", "lic", "--json", "--", "true")
     assert (done.code, done.out, done.error["code"]) == (6, "", "resource-busy")
@@ -81,7 +79,7 @@ def test_what_somebody_holds_is_not_had_and_is_shown(
 
 
 def test_a_holder_that_is_killed_takes_its_command_along_and_frees_the_lease(
-    terminal: Terminal, running: "subprocess.Popen[bytes]"
+    terminal: Terminal, running: Forked
 ) -> None:
     child = child_of(running)
     running.kill()
@@ -93,7 +91,7 @@ def test_a_holder_that_is_killed_takes_its_command_along_and_frees_the_lease(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_reaches_the_command_and_the_lease_is_given_back(
-    terminal: Terminal, running: "subprocess.Popen[bytes]", number: signal.Signals
+    terminal: Terminal, running: Forked, number: signal.Signals
 ) -> None:
     child = child_of(running)
     running.send_signal(number)

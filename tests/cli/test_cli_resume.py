@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from armarius.testing.model_server import ModelServer
+from support.prefork import Forked
 from support.terminal import Done, Terminal
 
 Check = Callable[[Any], None]
@@ -63,7 +64,7 @@ def held(tmp_path: Path) -> Iterator[Held]:
 
 
 @contextmanager
-def at_work(terminal: Terminal, held: Held, bell: Path) -> Generator[subprocess.Popen[bytes]]:
+def at_work(terminal: Terminal, held: Held, bell: Path) -> Generator[Forked]:
     """A run whose turn has begun, because its command rang the bell; its next answer waits for `held`."""
     os.mkfifo(bell)
     descriptor = os.open(bell, os.O_RDWR)

@@ -6,7 +6,6 @@ import os
 import re
 import select
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from armarius.testing.conversation import Conversation
 from armarius.testing.model import ScriptedModel
 from armarius.testing.model_server import ModelServer
 from armarius.testing.reply import Reply
+from support.prefork import Forked
 from support.terminal import Done, Terminal
 
 PATIENCE_S = 60
@@ -161,7 +161,7 @@ class Doorbell:
 
 
 @contextmanager
-def asked(terminal: Terminal, *words: str) -> Generator[subprocess.Popen[bytes]]:
+def asked(terminal: Terminal, *words: str) -> Generator[Forked]:
     """A command in its own session, once its Codex has asked the model; ended with the block."""
     bell = Doorbell()
     with ModelServer(bell) as server:
@@ -174,7 +174,7 @@ def asked(terminal: Terminal, *words: str) -> Generator[subprocess.Popen[bytes]]
                 process.kill()  # only when the test failed: it has ended else
 
 
-def ended(process: subprocess.Popen[bytes]) -> Done:
+def ended(process: Forked) -> Done:
     out, err = process.communicate(timeout=PATIENCE_S)
     return Done(process.returncode, out.decode(), err.decode())
 

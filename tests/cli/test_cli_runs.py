@@ -4,12 +4,12 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 
 from armarius.testing.model_server import ModelServer
+from support.prefork import Forked
 from support.terminal import Terminal
 
 Check = Callable[[Any], None]
@@ -27,7 +27,7 @@ class Work:
         self._end = os.open(fifo, os.O_RDWR)
         events = folder / "events"
         prompt = script({"say": "early", "phase": "commentary"}, {"sh": "true"}, {"wait": str(fifo)}, {"say": "late"})
-        self.process: Popen[bytes] = terminal.start("run", prompt, "--events", str(events))
+        self.process: Forked = terminal.start("run", prompt, "--events", str(events))
         while not (events.exists() and b"early" in events.read_bytes()):
             assert self.process.poll() is None
         [line] = terminal.type("runs", "list", "--json").answer["runs"]

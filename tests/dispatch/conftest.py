@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 
@@ -12,6 +11,7 @@ from armarius.testing.model import ScriptedModel
 from armarius.testing.model_server import ModelServer
 from armarius.testing.reply import Reply
 from support.databases import idle_databases, ledger, new_database, new_place, place, postgres_server
+from support.prefork import Forked
 from support.queue_world import QueueWorld
 from support.run_world import Gate, World, start_other
 from support.worlds import binary, each_world, wheel_binary, world
@@ -49,13 +49,13 @@ def server(gate: Gate) -> Iterator[ModelServer]:
 
 
 @pytest.fixture
-def other(world: World) -> Iterator[Callable[..., "Popen[str]"]]:
+def other(world: World) -> Iterator[Callable[..., Forked]]:
     """Starts another Armarius in the same world; at the end none is left."""
     with world.ledger():
         pass  # its tables are there before anybody counts commits
     with contextlib.ExitStack() as stack:
 
-        def start(*request: object, **order: object) -> "Popen[str]":
+        def start(*request: object, **order: object) -> Forked:
             process = stack.enter_context(start_other(world, *request, **order))  # pyright: ignore[reportArgumentType]
             stack.callback(process.kill)
             return process

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import uuid
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -29,9 +28,10 @@ from armarius.store.queries import Query
 from armarius.thread import Sandbox, Turn, TurnState
 from support.asking import fake_codex, floor_of, only_run, said, until_asked
 from support.codex_world import wait_for
+from support.prefork import Forked
 from support.run_world import Gate, World, script
 
-Other = Callable[..., "subprocess.Popen[str]"]
+Other = Callable[..., Forked]
 
 BODIES = Query("bodies", "Every event.", "SELECT body FROM event")
 TOUCH = {"sh": "touch made", "ask": "May I?"}

@@ -9,7 +9,6 @@ import json
 import os
 import select
 import signal
-import subprocess
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
@@ -28,9 +27,10 @@ from armarius.store.queries import Query
 from armarius.store.sqlite import SqliteDatabase
 from armarius.testing.faults import Fault
 from armarius.testing.model_server import ModelServer
+from support.prefork import Forked
 from support.run_world import Gate, World, script
 
-Other = Callable[..., "subprocess.Popen[str]"]
+Other = Callable[..., Forked]
 
 RUNS = Query("runs", "Every run.", "SELECT * FROM run ORDER BY id")
 ATTEMPTS = Query("attempts", "Every attempt.", "SELECT * FROM attempt ORDER BY run_id, number")
@@ -55,7 +55,7 @@ def living(folder: Path) -> list[str]:
     return found
 
 
-def end(process: "subprocess.Popen[str]") -> None:
+def end(process: Forked) -> None:
     assert process.wait(60) == -signal.SIGKILL
 
 
@@ -181,7 +181,7 @@ def test_a_claim_of_a_living_process_is_left_to_it(world: World, other: Other, g
         assert runner.recover() == []
         gate.open()
         assert first.stdout
-        assert first.stdout.readline() == "succeeded\n"
+        assert first.stdout.readline() == b"succeeded\n"
         assert runner.run(request).answer == "42"
     assert world.server.requests == 1
 
@@ -191,15 +191,15 @@ def test_of_several_that_ask_at_the_same_moment_one_does_it(world: World, other:
     others = [other(request, waits=True) for _ in range(3)]
     for process in others:
         assert process.stdout
-        assert process.stdout.readline() == "ready\n"
+        assert process.stdout.readline() == b"ready\n"
     said: list[str] = []
     for process in others:
         assert process.stdin
-        process.stdin.write("go\n")
+        process.stdin.write(b"go\n")
         process.stdin.flush()
     for process in others:
         assert process.stdout
-        said.append(process.stdout.readline().strip())
+        said.append(process.stdout.readline().decode().strip())
     assert set(said) <= {"succeeded", "run-owned"}
     assert "succeeded" in said
     with world.ledger() as ledger:

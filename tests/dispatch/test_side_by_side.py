@@ -30,9 +30,10 @@ from armarius.store.database import Database
 from armarius.store.ledger import events_after, open_ledger
 from armarius.store.queries import Query
 from support.checkout_world import GitWorld, git
+from support.prefork import Forked
 from support.run_world import Gate, World, script
 
-Other = Callable[..., "subprocess.Popen[str]"]
+Other = Callable[..., Forked]
 RUNS = Query("runs", "Every run.", "SELECT * FROM run ORDER BY id")
 LEASES = Query("leases", "Every lease.", "SELECT * FROM lease")
 TAKE_AWAY = Query("take_away", "Take a lease away from whoever has it.", "DELETE FROM lease")
@@ -206,15 +207,15 @@ def test_runs_whose_scopes_overlap_come_one_after_the_other_and_others_side_by_s
         second = other(writing(world, "true", checkout=True, scope=theirs), waits=True)
         assert second.stdin
         assert second.stdout
-        assert second.stdout.readline() == "ready\n"
-        second.stdin.write("\n")
+        assert second.stdout.readline() == b"ready\n"
+        second.stdin.write(b"\n")
         second.stdin.flush()
         if not meet:
-            assert second.stdout.readline() == "succeeded\n"
+            assert second.stdout.readline() == b"succeeded\n"
         gate.open()
         assert runner.finish(first, first.attempt.wait()).state == "succeeded"
         if meet:
-            assert second.stdout.readline() == "succeeded\n"
+            assert second.stdout.readline() == b"succeeded\n"
         told = [kind for kind in story(runner.ledger) if kind in ("lease_acquired", "lease_released")]
     serial = ["lease_acquired", "lease_released"] * 2
     assert (told == serial) is meet

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from armarius.testing.model import ScriptedModel
 from armarius.testing.model_server import ModelServer
 from armarius.testing.reply import Reply
 from support.night_world import SEED, World
+from support.prefork import Forked
 
 __all__ = ["comes_to_the_same_end", "undisturbed"]
 
@@ -26,7 +26,7 @@ class Sniper:
         self._model = ScriptedModel()
         self._lock = threading.Lock()
         self._count = 0
-        self.victim: subprocess.Popen[bytes] | None = None
+        self.victim: Forked | None = None
         self.at: int | None = None
 
     def __call__(self, conversation: Conversation) -> Reply:
@@ -72,4 +72,6 @@ def comes_to_the_same_end(request_number: int, folder: Path, home: dict[str, str
     assert sorted(succeeded) == [run.id for run in runs]
     # What the model was asked for is what the ledger's runs used: nothing was paid twice or lost.
     assert server.requests == sum(run.outcome.responses for run in runs if run.outcome)
+    assert report["responses"] == server.requests, "the report counts what was spent before the kill, too"
+    assert sum(report["usage"][name] for name in ("input", "output")) == sum(one.total for one in server.usage.values())
     assert world.skill.read_bytes() == benchmarks.load(SEED).skill

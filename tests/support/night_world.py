@@ -6,7 +6,6 @@ not own the model that answers.
 
 import json
 import os
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +20,8 @@ from armarius.store.ledger import open_ledger
 from armarius.store.queries import Query
 from armarius.testing import benchmarks
 from armarius.testing.model_server import ModelServer
+from support import prefork
+from support.prefork import Forked
 
 SEED = "seed-missing-structure"
 ALL_RUNS = Query("all_runs", "Every run.", "SELECT * FROM run ORDER BY id")
@@ -53,17 +54,10 @@ class World:
         config = {"model": "gpt-5.5", "model_provider": "s", "model_providers": {"s": provider}}
         Path(home["CODEX_HOME"], "config.toml").write_text(tomli_w.dumps(config))
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> Forked:
         words = ["sleep", "run", "--backend", "codex", "--tasks-file", "tasks.json", "--json"]
         words += ["--target-skill-path", str(self.skill), "--workers", "2"]
-        return subprocess.Popen(
-            [sys.executable, "-m", "armarius", *words],
-            cwd=self.project,
-            env=self.home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        return prefork.ARMARIUS.start(words, self.project, self.home)
 
     def night(self) -> dict[str, Any]:
         with self.start() as process:

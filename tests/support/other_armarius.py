@@ -1,4 +1,4 @@
-"""Another Armarius: `python other_armarius.py ORDER`, where ORDER is JSON.
+"""Another Armarius (prefork.py): `main` with one argument, an order as JSON.
 
 It does one run and says how it went. An order may name a moment, `before 2` or `after 2`: then it
 kills itself before or after its second commit. `waits` makes it wait for a line before it begins.
@@ -56,7 +56,9 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def main(order: Order) -> None:
+def main() -> int:
+    """Do what the order says; 0."""
+    order = msgspec.json.decode(sys.argv[1], type=Order)
     state = Path(order.state)
     with contextlib.closing(MortalLedger(state / "ledger.sqlite", order.moment)) as ledger:
         runner = Runner(ledger, SystemClock(), state / "runs", order.binary, order.environ)
@@ -67,7 +69,4 @@ def main(order: Order) -> None:
             say(runner.run(order.request).state)
         except ArmariusError as error:
             say(error.code)
-
-
-if __name__ == "__main__":
-    main(msgspec.json.decode(sys.argv[1], type=Order))
+    return 0

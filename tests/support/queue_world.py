@@ -28,7 +28,10 @@ from armarius.settings import Settings
 from armarius.store.database import Database
 from armarius.store.ledger import Event, events_after, open_ledger
 from armarius.store.queries import Query
+from support import prefork
+from support.prefork import Forked
 from support.run_world import World, script
+from support.terminal import ARMARIUS
 
 __all__ = ["QueueWorld", "WorkerProcess"]
 
@@ -41,14 +44,19 @@ class WorkerProcess:
     """`armarius worker`, and who it said it was."""
 
     def __init__(self, environ: dict[str, str], *words: str, through: Sequence[str] = ()) -> None:
-        self.process = subprocess.Popen(
-            [*through, sys.executable, "-m", "armarius", "worker", "--json", *words],
-            env=environ,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self.process: subprocess.Popen[bytes] | Forked
+        words = ("worker", "--json", *words)
+        if through:
+            self.process = subprocess.Popen(
+                [*through, *ARMARIUS, *words],
+                env=environ,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+        else:
+            self.process = prefork.ARMARIUS.start(words, Path("/"), environ, leads=True)
 
     def ready(self) -> dict[str, Any]:
         """What it says once it works."""

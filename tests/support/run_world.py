@@ -9,8 +9,6 @@ import contextlib
 import json
 import os
 import queue
-import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from armarius.runs.request import RunRequest
 from armarius.store.database import Database
 from armarius.store.ledger import open_ledger
 from armarius.testing.model_server import ModelServer
+from support.prefork import Forked, Prefork
 
 __all__ = ["TOOLS_PATH", "Gate", "World", "script", "start_other"]
 
@@ -101,17 +100,13 @@ class World:
         return said
 
 
-def start_other(world: World, request: RunRequest, **order: Any) -> "subprocess.Popen[str]":
+_OTHER = Prefork("support.other_armarius", Path(__file__).parents[1])
+
+
+def start_other(world: World, request: RunRequest, **order: Any) -> Forked:
     """Start another Armarius that does `request` (`other_armarius.py` says what else can be ordered)."""
     order |= {"state": str(world.state), "binary": world.binary, "request": request, "environ": world.environ}
-    program = Path(__file__).with_name("other_armarius.py")
-    return subprocess.Popen(
-        [sys.executable, str(program), msgspec.json.encode(order).decode()],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
-    )
+    return _OTHER.start([msgspec.json.encode(order).decode()], Path("/"), {}, is_given=True)
 
 
 class Gate:

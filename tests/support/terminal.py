@@ -16,7 +16,8 @@ import tomli_w
 
 from armarius.evolve.tasks import Task
 from armarius.testing.model_server import ModelServer
-from support.prefork import Prefork
+from support import prefork
+from support.prefork import Forked
 
 __all__ = ["ARMARIUS", "UNPRIVILEGED", "Done", "Terminal"]
 
@@ -33,8 +34,6 @@ UNPRIVILEGED = (
 _PATIENCE_S = 120
 _READ_AT_START = ("LANG", "LC_", "PYTHON")
 """Variables that Python itself looks at, once: such a command is started anew."""
-
-_prefork = Prefork()
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -88,20 +87,15 @@ class Terminal:
                 timeout=_PATIENCE_S,
             )
         else:
-            done = _prefork.run(words, place, whole, stdin, _PATIENCE_S)
+            with prefork.ARMARIUS.start(words, place, whole, is_given=True) as process:
+                out, err = process.communicate(stdin, _PATIENCE_S)
+                done = subprocess.CompletedProcess(process.args, process.wait(), out, err)
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, *words: str) -> Forked:
         """Start a command in a session of its own, as a terminal does; should all fail, a run ends by itself."""
-        return subprocess.Popen(
-            [*ARMARIUS, *words],
-            cwd=self.project,
-            env=self.environ | {"ARMARIUS_TIMEOUT": str(_PATIENCE_S)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        environ = self.environ | {"ARMARIUS_TIMEOUT": str(_PATIENCE_S)}
+        return prefork.ARMARIUS.start(words, self.project, environ, leads=True)
 
     def configure(self, base_url: str, **more: Any) -> None:
         """Let this machine's Codex speak to the model at `base_url`."""
