@@ -95,8 +95,9 @@ class Forked:
         left = memoryview(data)
         with selectors.DefaultSelector() as ready:
             for stream in said:
-                ready.register(stream, selectors.EVENT_READ)
-            if self.stdin is not None:
+                if not stream.closed:
+                    ready.register(stream, selectors.EVENT_READ)
+            if self.stdin is not None and not self.stdin.closed:
                 ready.register(self.stdin, selectors.EVENT_WRITE)
             while ready.get_map():
                 events = ready.select(None if end is None else max(end - time.monotonic(), 0))
