@@ -4,7 +4,7 @@ Owns which of our functions each job calls, and what it says of its result. Does
 repetition (`bench`).
 Invariant: the last line printed is one JSON object with `wall_s`, `cpu_s`, `read_bytes` and `totals`.
 
-    python benchmarks/sessions/ours.py scan|sync|state CODEX_HOME [ARMARIUS_HOME]
+    python benchmarks/sessions/ours.py scan|decode|sync|state CODEX_HOME [ARMARIUS_HOME]
 """
 
 import contextlib
@@ -18,13 +18,16 @@ from typing import Any
 
 from armarius.clock import SystemClock
 from armarius.counts.scan import Scan
+from armarius.counts.slim import records_in
+from armarius.counts.windows import begins_in, windows
 from armarius.rollouts.discovery import find_rollouts
+from armarius.rollouts.opening import open_rollout
 from armarius.sessions.folders import Place
 from armarius.sessions.index import SessionIndex
 from armarius.sessions.observe import observe
 from armarius.sessions.state import standing_of
 
-__all__ = ["scan", "state", "sync"]
+__all__ = ["decode", "scan", "state", "sync"]
 
 
 def scan(codex_home: Path) -> dict[str, Any]:
@@ -50,6 +53,18 @@ def scan(codex_home: Path) -> dict[str, Any]:
         totals["bad_lines"] += found.bad_lines
     counted = {"turns": turns, "last_turn": last, "commands": commands, "tokens": tokens}
     return dict(totals) | {name: dict(sorted(count.items())) for name, count in counted.items()}
+
+
+def decode(codex_home: Path) -> dict[str, Any]:
+    """The least that any count of ours takes: every line found and decoded, and nothing counted."""
+    totals = Counter(files=0)
+    for file in find_rollouts(codex_home):
+        totals["files"] += 1
+        with open_rollout(file.path) as stream:
+            for data in windows(stream, 0):
+                if isinstance(data, bytes) and begins_in(data):
+                    totals["records"] += len(records_in(memoryview(data)[: data.rfind(b"\n") + 1]) or ())
+    return dict(totals)
 
 
 def sync(codex_home: Path, home: Path) -> dict[str, Any]:
@@ -83,6 +98,7 @@ def main() -> None:
     home = Path(sys.argv[3]) if len(sys.argv) > len(("program", "job", "home")) else codex_home
     jobs: dict[str, Callable[[], dict[str, Any]]] = {
         "scan": lambda: scan(codex_home),
+        "decode": lambda: decode(codex_home),
         "sync": lambda: sync(codex_home, home),
         "state": lambda: state(codex_home, home),
     }

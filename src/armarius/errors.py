@@ -19,6 +19,7 @@ from typing import ClassVar
 
 __all__ = [
     "ArmariusError",
+    "DamagedFile",
     "DataError",
     "Failed",
     "HostError",
@@ -89,6 +90,10 @@ class Interrupted(ArmariusError):
     """A person stopped it."""
 
     exit_code = 130
+
+
+class DamagedFile(OSError):
+    """A file whose bytes do not fit together; for its readers it is one that cannot be read, like any other."""
 
 
 def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:

@@ -46,7 +46,9 @@ def attic(terminal: Terminal) -> Terminal:
     old = place(home, OLD, tools + tools)
     aged = old.stat().st_mtime - 40 * DAY_S
     os.utime(old, (aged, aged))
-    place(home, ODD, b"no json\n" + tools)
+    odd = place(home, ODD, b"no json\n" + tools + b'{"timestamp":')
+    aged = odd.stat().st_mtime - 600
+    os.utime(odd, (aged, aged))  # nobody writes the rest of the line any more
     place(home, PACKED, zstandard.compress(tools), suffix=".zst")
     place(home, AWAY, tools, folder="archived_sessions")
     (home / "thread-writer-locks").mkdir()
@@ -88,7 +90,9 @@ def test_each_kind_of_trouble_is_found_and_named(attic: Terminal, check: Callabl
     assert found["open_turns"]["subjects"][0]["detail"] == "in its record and the history database"
     assert (found["rows_without_file"]["count"], named(found["files_without_row"])) == (1, {ODD})
     assert named(found["unread"]) == {ODD}
-    assert found["unread"]["found"] == "1 line skipped, 0 records of unknown kind, 0 unreadable"
+    expected = "1 line skipped, 1 file ending in half a line, 0 records of unknown kind, 0 unreadable"
+    assert found["unread"]["found"] == expected
+    assert found["unread"]["subjects"][0]["detail"].endswith("half a line of 13 bytes at the end")
     assert found["trouble"]["subjects"][0]["name"].startswith("queue_1.sqlite: ")
     assert found["databases"]["saves"] == 300_000_000
     check(attic.type("doctor", "sessions", "--json").answer)

@@ -176,6 +176,16 @@ def test_a_file_that_is_no_session_is_refused(
     assert "notes.jsonl is no session" in done.err
 
 
+@pytest.mark.parametrize("words", [("show", "--brief"), ("tail",)])
+def test_a_compressed_file_that_is_damaged_is_named(desk: Terminal, words: tuple[str, ...]) -> None:
+    plain = place(desk, EVIL)
+    plain.with_name(plain.name + ".zst").write_bytes(b"no zstd")
+    plain.unlink()
+    done = desk.type("sessions", *words, EVIL)
+    assert (done.code, done.out) == (3, "")
+    assert f"{plain.name}.zst: " in done.err
+
+
 def test_the_last_items_are_printed(desk: Terminal) -> None:
     done = desk.type("sessions", "tail", TOOLS, "-n", "2")
     assert (done.code, done.err) == (0, "")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from armarius.counts.away import Room, name_of, parts_of
 from armarius.counts.entries import Part
 from armarius.counts.scan import Scan
 from armarius.counts.summary import Summary, Text, TurnNote
-from armarius.rollouts.reader import RolloutReader, read_rollout
+from armarius.rollouts.reader import LONGEST_LINE, RolloutReader, read_rollout
 from armarius.thread import AgentMessage, Command, ResponseUsage, Thread, UserMessage
 
 DATA = Path(__file__).parents[1] / "data" / "rollouts"
@@ -284,14 +285,42 @@ def test_any_lines_in_any_steps_are_counted_as_they_are_read(
     assert sorted(texts, key=msgspec.json.encode) == sorted(scan_of(path).take_texts(), key=msgspec.json.encode)
 
 
-def test_a_line_that_is_too_long_is_passed_over_and_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [[], "", 5, [{"type": "Image"}]])
+def test_messages_of_any_content_are_counted_as_they_are_read(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "rollout-2026-11-20T12-00-00-01a1f8e7-5664-7ec1-aacb-977c3b58dfb6.jsonl"
+    lines = (DATA / "0.169-three-turns.jsonl").read_bytes().splitlines(keepends=True)
+    for kind in (b"UserMessage", b"AgentMessage"):
+        number = next(number for number, line in enumerate(lines) if b'"type":"' + kind in line)
+        record = json.loads(lines[number])
+        record["payload"]["item"]["content"] = content
+        lines[number] = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    path.write_bytes(b"".join(lines))
+    thread, plain = read_rollout(path), Scan(path)
+    plain.advance()
+    assert counted(plain.summary(), thread) == told(thread)
+    assert counted(scan_of(path).summary(), thread) == told(thread)
+
+
+@pytest.mark.parametrize(("size", "bad"), [(LONGEST_LINE, 0), (LONGEST_LINE + 1, 1), (50 << 20, 1)])
+def test_a_line_that_is_too_long_is_passed_over_and_counted(tmp_path: Path, size: int, bad: int) -> None:
     path = tmp_path / "rollout-2026-11-20T12-00-00-01a1f8e7-5664-7ec1-aacb-977c3b58dfb6.jsonl"
     lines = (DATA / "0.169-tools.jsonl").read_bytes().splitlines(keepends=True)
-    long = b'{"timestamp":"2026-11-20T12:00:00.000Z","ordinal":5,"type":"world_state","payload":{"x":"'
-    path.write_bytes(b"".join([*lines[:5], long + b"x" * (50 << 20) + b'"}}\n', *lines[5:]]))
+    head = b'{"timestamp":"2026-11-20T12:00:00.000Z","ordinal":5,"type":"world_state","payload":{"x":"'
+    path.write_bytes(b"".join([*lines[:5], head.ljust(size - 3, b"x") + b'"}}\n', *lines[5:]]))
     thread = read_rollout(path)
     assert counted(scan_of(path).summary(), thread) == told(thread)
-    assert len(thread.bad_lines) == 1
+    assert len(thread.bad_lines) == bad
+
+
+@pytest.mark.parametrize("sizes", [(700_000, 700_000), (3_000_000, 300, 3_000_000)])
+def test_lines_of_any_length_come_out_of_a_compressed_file(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    path = tmp_path / "rollout-2026-11-20T12-00-00-01a1f8e7-5664-7ec1-aacb-977c3b58dfb6.jsonl.zst"
+    lines = (DATA / "0.169-tools.jsonl").read_bytes().splitlines(keepends=True)
+    long = [b'{"timestamp":"","type":"world_state","payload":{"x":"%s"}}\n' % (b"x" * size) for size in sizes]
+    path.write_bytes(zstandard.compress(b"".join([*lines[:5], *long, *lines[5:]])))
+    thread = read_rollout(path)
+    assert counted(scan_of(path).summary(), thread) == told(thread)
+    assert thread.bad_lines == ()
 
 
 @pytest.mark.parametrize("place", [0, 1, -1])

@@ -13,7 +13,7 @@ import click
 from armarius import __version__
 from armarius.cli.group import LazyGroup
 from armarius.cli.output import print_error
-from armarius.errors import ArmariusError, DataError, HostError, Interrupted, UsageError
+from armarius.errors import ArmariusError, DamagedFile, DataError, HostError, Interrupted, UsageError
 
 __all__ = ["cli", "main"]
 
@@ -97,8 +97,10 @@ def main(arguments: list[str] | None = None) -> int:
         return print_error(DataError("not-utf8", f"{shown!a} is not UTF-8", "use a UTF-8 name"), as_json=as_json)
 
 
-def _lacking(error: OSError) -> HostError:
+def _lacking(error: OSError) -> ArmariusError:
     """What the machine did not let us do, where no part knew better."""
+    if isinstance(error, DamagedFile):
+        return DataError("file-damaged", f"{error.filename}: {error.strerror}", "take it from a backup, or remove it")
     if isinstance(error, PermissionError):
         return HostError("permission", f"no permission: {error.filename or error}", "check its owner and mode")
     if isinstance(error, FileNotFoundError) and error.filename is None:

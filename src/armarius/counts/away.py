@@ -14,13 +14,12 @@ from typing import Final
 
 import msgspec
 
-from armarius.counts import kept
 from armarius.counts.entries import Closed, Line, OpenCall, Part, TurnCount
 from armarius.counts.tally import Tally
+from armarius.counts.totals import exit_counts
 from armarius.counts.windows import exactly
 from armarius.redact import redact
 from armarius.rollouts.opening import open_rollout
-from armarius.thread import Command
 
 __all__ = ["Away", "Room", "filled", "name_of", "parts_of", "put_away"]
 
@@ -125,8 +124,7 @@ def _piece(turn: TurnCount, calls: dict[str, OpenCall]) -> TurnCount:
 def _rest(tally: Tally, part: Part) -> Tally:
     """The tally without the part."""
     closed, goal = tally.closed, tally.goal
-    codes = {(turn.id, one): code for turn in (*part.turns, *part.pieces) for one, code in turn.codes.items()}
-    codes |= {(call.turn_id, one): None for one, call in part.calls.items() if _is_command(tally.calls[one])}
+    exits = exit_counts((*part.turns, *part.pieces), {call_id: tally.calls[call_id] for call_id in part.calls})
     pieces = {piece.id: piece for piece in part.pieces}
     return msgspec.structs.replace(
         tally,
@@ -148,7 +146,7 @@ def _rest(tally: Tally, part: Part) -> Tally:
             closed.responses + len(tally.spent),
             part.turns[-1].ended if part.turns else closed.ended,
             next((turn.model for turn in reversed(part.turns) if turn.model), closed.model),
-            dict(Counter(closed.exits) + Counter(codes.values())),
+            dict(Counter(closed.exits) + exits),
         ),
         past=None,
         is_recalled=False,
@@ -165,10 +163,6 @@ def _without(turn: TurnCount, piece: TurnCount | None) -> TurnCount:
 
 def _without_secrets(turn: TurnCount) -> TurnCount:
     return turn if turn.error is None else msgspec.structs.replace(turn, error=redact(turn.error))
-
-
-def _is_command(call: OpenCall) -> bool:
-    return isinstance(kept.action_in(call.line.data), Command)
 
 
 def _unread(call: OpenCall) -> OpenCall:

@@ -5,18 +5,15 @@ the last words, why a turn failed, the newest rate limits. Does not own which li
 Invariant: nothing here raises; a line that does not say it, says None, False or nothing.
 """
 
-from functools import lru_cache
-
 import msgspec
 from msgspec import Raw, Struct
 
-from armarius.clock import parse_rfc3339
 from armarius.rollouts.bare import decode_any
 from armarius.rollouts.calls import Answer, Call
 from armarius.rollouts.drafts import Action
 from armarius.rollouts.legacy import AgentMessageEvent, ExecCommandEnd, UserMessageEvent
 from armarius.rollouts.paginated import AgentMessageItem, CommandExecutionItem, UserMessageItem
-from armarius.rollouts.parts import Here
+from armarius.rollouts.parts import NOWHERE
 from armarius.rollouts.reader import RECORD_START
 from armarius.rollouts.records import EventLine, ItemCompleted, Record, ResponseLine, TurnContextLine
 from armarius.rollouts.salvage import salvaged
@@ -26,14 +23,12 @@ __all__ = [
     "action_in",
     "answer_in",
     "approval_in",
-    "at_us",
     "limits_in",
     "name_of",
     "words_in",
     "words_of",
 ]
 
-_NOWHERE = Here("", 0, 0, None, "")
 _UNREADABLE = (ValueError, RecursionError)
 
 
@@ -52,7 +47,7 @@ def action_in(line: bytes) -> Action | None:
     """The call that a line makes."""
     match _record(line):
         case ResponseLine(payload=payload) if isinstance(payload, Call):
-            return payload.value(_NOWHERE)
+            return payload.value(NOWHERE)
         case _:
             return None
 
@@ -70,17 +65,17 @@ def words_of(record: Record) -> tuple[str, str, str] | None:
     """Who said or ran what: `user`, `agent` or `command`, the id of it, the words."""
     match record:
         case EventLine(payload=ItemCompleted(item=UserMessageItem() as item)):
-            return "user", item.id, item.value(_NOWHERE).text
+            return "user", item.id, item.value(NOWHERE).text
         case EventLine(payload=ItemCompleted(item=AgentMessageItem() as item)):
-            return "agent", item.id, item.value(_NOWHERE).text
+            return "agent", item.id, item.value(NOWHERE).text
         case EventLine(payload=ItemCompleted(item=CommandExecutionItem() as item)):
-            return "command", item.id, item.value(_NOWHERE).command
+            return "command", item.id, item.value(NOWHERE).command
         case EventLine(payload=UserMessageEvent() as event) if event.kind in {None, "plain"}:
             return "user", "", event.message
         case EventLine(payload=AgentMessageEvent() as event):
             return "agent", "", event.message
         case EventLine(payload=ExecCommandEnd() as event):
-            return "command", event.call_id, event.value(_NOWHERE).command
+            return "command", event.call_id, event.value(NOWHERE).command
         case _:
             return None
 
@@ -120,29 +115,6 @@ def limits_in(line: bytes) -> Raw:
         return _line(line).payload.rate_limits
     except _UNREADABLE:
         return Raw()
-
-
-def at_us(timestamp: str) -> int | None:
-    """A time as Codex writes it, in microseconds; None for what is none."""
-    if len(timestamp) == len("2026-11-20T12:21:12.958Z") and timestamp[23] == "Z" and timestamp[19] == ".":
-        minutes, thousandths = timestamp[14:16], timestamp[17:19] + timestamp[20:23]
-        if (minutes + thousandths).isdecimal() and minutes < "60" and thousandths < "60" and timestamp[16] == ":":
-            hour = _hour_us(timestamp[:14])
-            if hour is not None:
-                return hour + int(minutes) * 60_000_000 + int(thousandths) * 1_000
-    return _any_at_us(timestamp)
-
-
-@lru_cache(maxsize=4096)  # lines come in bursts, and to read a date costs more than all the rest of a line
-def _hour_us(beginning: str) -> int | None:
-    return _any_at_us(beginning + "00:00Z")
-
-
-def _any_at_us(timestamp: str) -> int | None:
-    try:
-        return parse_rfc3339(timestamp)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _record(line: bytes) -> Record | None:

@@ -1,7 +1,7 @@
 """A rollout is counted without reading most of it.
 
 Owns the short cuts: what a line changes of which only a few fields were decoded. Does not own where
-lines are (`windows`), those fields (`slim`), nor what a whole record changes (`tally`).
+lines are (`windows`), those fields (`slim`), nor what a whole record changes (`effects`).
 Invariant: the counts are those that decoding every line whole gives, which is done with each line that
 its few fields do not tell enough of, and with all lines of a window in which anything is unusual.
 """
@@ -13,10 +13,9 @@ from typing import ClassVar
 import msgspec
 
 from armarius.counts.away import Away, Room, filled, put_away
+from armarius.counts.effects import count_record
 from armarius.counts.entries import Line, Past, Place, TurnCount
-from armarius.counts.kept import action_in, at_us, words_of
 from armarius.counts.slim import (
-    NO_WORDS,
     AgentItem,
     AgentSaid,
     Answered,
@@ -41,23 +40,21 @@ from armarius.counts.slim import (
     by_shape,
     records_in,
     total_in,
-    words_of_item,
 )
 from armarius.counts.summary import Summary, Text
 from armarius.counts.tally import Tally
+from armarius.counts.told import Told
 from armarius.counts.totals import summary_of
 from armarius.counts.windows import START, LongLine, begins_in, timestamp_in, windows
 from armarius.rollouts.bare import decode_any
-from armarius.rollouts.calls import Answer
 from armarius.rollouts.discovery import thread_id_of
 from armarius.rollouts.opening import open_rollout
 from armarius.rollouts.paginated import script_of
 from armarius.rollouts.parts import text_of
 from armarius.rollouts.reader import RECORD_START
-from armarius.rollouts.records import EventLine, ItemCompleted, ResponseLine, SessionMeta
 from armarius.rollouts.records import Record as WholeRecord
+from armarius.rollouts.records import SessionMeta
 from armarius.rollouts.salvage import UNREADABLE, salvaged
-from armarius.thread import Command
 
 __all__ = ["Scan"]
 
@@ -77,7 +74,7 @@ class Scan:
         self.path = path
         self.offset = 0
         self._tally = Tally(SessionMeta(id=thread_id_of(path.name)))
-        self._texts: list[Text] | None = [] if with_texts else None
+        self._told = Told(self._tally) if with_texts else None
         self._turn: TurnCount | None = None
         self._data = b""
         self._limits_at = (0, 0)
@@ -93,6 +90,7 @@ class Scan:
         scan.offset, scan._tally = msgspec.msgpack.decode(saved, type=tuple[int, Tally])
         filled(path, scan._tally.lines())
         scan._tally.past = past
+        scan._told = Told(scan._tally) if with_texts else None
         scan._look_up()
         return scan
 
@@ -106,12 +104,7 @@ class Scan:
 
     def take_texts(self) -> list[Text]:
         """What was said and run in the lines that were taken in since the last call."""
-        if self._texts is None:
-            return []
-        for call_id in self._tally.calls:
-            self._tell(call_id)
-        texts, self._texts = self._texts, []
-        return texts
+        return self._told.take() if self._told else []
 
     def advance(self) -> bool:
         """Take in the whole lines that were written since; whether there were any.
@@ -158,13 +151,9 @@ class Scan:
         for record, begin, end in zip(records, begins, begins[1:], strict=False):
             payload = record.payload
             take = short_cuts[type(payload)]
-            if take:
-                take(self, payload, record.timestamp, begin, end - 1)
-            elif isinstance(payload, Meta):
-                if begin:  # what follows may be a copy of that thread's history
-                    stop = begin
-                    break
-                self._any(payload, record.timestamp, begin, end - 1)
+            if take and take(self, payload, record.timestamp, begin, end - 1):
+                stop = begin
+                break
         self._remember_limits()
         self._data = b""
         own = records[: begins.index(stop)] if stop else records
@@ -179,6 +168,12 @@ class Scan:
         if self._limits_at[1]:
             self._tally.limits = self._line_at(*self._limits_at)
             self._limits_at = (0, 0)
+
+    def _meta(self, meta: Meta, timestamp: str, begin: int, end: int) -> bool:
+        """Who the thread is; what follows it elsewhere may be a copy of that thread's history."""
+        if begin == 0:
+            self._any(meta, timestamp, begin, end)
+        return begin != 0
 
     def _any(self, _payload: object, _timestamp: str, begin: int, end: int) -> None:
         self._remember_limits()
@@ -200,64 +195,32 @@ class Scan:
         elif isinstance(item, Item):
             turn.is_empty = False
         elif isinstance(item, UserItem):
-            self._user_item(item, turn, begin, end)
+            self._user_item(item, turn, timestamp, begin, end)
         elif isinstance(item, AgentItem):
-            self._agent_item(item, turn, begin, end)
+            self._agent_item(item, turn, timestamp, begin, end)
         elif isinstance(item, RanItem):
-            self._command_item(item, turn, begin, end)
+            self._command_item(item, turn, timestamp, begin, end)
         else:
             self._any(event, timestamp, begin, end)
 
-    def _user_item(self, item: UserItem, turn: TurnCount, begin: int, end: int) -> None:
-        needs_words = self._texts is not None or self._tally.title is None
-        words = words_of_item(self._data[begin:end]) if needs_words else NO_WORDS
-        if words is None:
-            self._any(item, "", begin, end)
-        elif self._tally.hear("user", item.id.encode(), turn, None) and needs_words:
-            self._tally.entitle(text_of(words.content))
-            self._keep("user", text_of(words.content), begin, end)
+    def _user_item(self, item: UserItem, turn: TurnCount, timestamp: str, begin: int, end: int) -> None:
+        if self._tally.hear("user", item.id.encode(), turn, None) and (self._told or self._tally.title is None):
+            text = text_of(item.content)
+            self._tally.entitle(text)
+            self._tell("user", text, timestamp, begin, end)
 
-    def _agent_item(self, item: AgentItem, turn: TurnCount, begin: int, end: int) -> None:
-        words = NO_WORDS if self._texts is None else words_of_item(self._data[begin:end])
-        if words is None:
-            self._any(item, "", begin, end)
-        elif self._tally.hear("agent", item.id.encode(), turn, self._line_at(begin, end)):
-            self._keep("agent", text_of(words.content), begin, end)
+    def _agent_item(self, item: AgentItem, turn: TurnCount, timestamp: str, begin: int, end: int) -> None:
+        if self._tally.hear("agent", item.id.encode(), turn, self._line_at(begin, end)) and self._told:
+            self._tell("agent", text_of(item.content), timestamp, begin, end)
 
-    def _command_item(self, item: RanItem, turn: TurnCount, begin: int, end: int) -> None:
-        words = NO_WORDS if self._texts is None else words_of_item(self._data[begin:end])
-        if words is None:
-            self._any(item, "", begin, end)
-            return
-        if self._texts is not None and not self._is_told("command", item.id, turn):
-            self._keep("command", script_of(words.command), begin, end)
+    def _command_item(self, item: RanItem, turn: TurnCount, timestamp: str, begin: int, end: int) -> None:
+        if self._told and not self._told.has("command", item.id, turn):
+            self._tell("command", script_of(item.command), timestamp, begin, end)
         self._tally.ran(item.id, turn, item.exit_code)
 
-    def _keep(self, who: str, text: str, begin: int, end: int) -> None:
-        """Words to be found again, if anybody wants to."""
-        if self._texts is not None:
-            when = at_us(timestamp_in(self._data[begin : begin + 40]))
-            self._texts.append(Text(who, self.offset + begin, end - begin, text, when))
-
-    def _is_told(self, kind: str, item_id: str, turn: TurnCount | None) -> bool:
-        """Whether the words of an item are kept: those of a command stand where it was called, if they do."""
-        if kind != "command":
-            return turn is not None and item_id != "" and item_id.encode() in turn.said
-        if self._tally.open_call(item_id):
-            return self._tell(item_id)
-        turn = self._tally.caller_of(item_id) or turn
-        return turn is not None and item_id in turn.codes
-
-    def _tell(self, call_id: str) -> bool:
-        """Keep the words of a call; whether it has any."""
-        call = self._tally.calls[call_id]
-        if self._texts is not None and not call.is_told:
-            action = action_in(call.line.data)
-            if isinstance(action, Command):
-                call.is_told = True
-                when = at_us(timestamp_in(call.line.data))
-                self._texts.append(Text("command", call.line.byte, call.line.size, action.command, when))
-        return call.is_told
+    def _tell(self, kind: str, text: str, timestamp: str, begin: int, end: int) -> None:
+        if self._told:
+            self._told.add(kind, text, timestamp, self.offset + begin, end - begin)
 
     def _begin(self, event: Begin, timestamp: str, begin: int, _end: int) -> None:
         self._turn = self._tally.begin(event.turn_id, Place(self.offset + begin, timestamp))
@@ -294,14 +257,14 @@ class Scan:
         self._limits_at = (begin, end)
 
     def _user(self, event: UserSaid, timestamp: str, begin: int, end: int) -> None:
-        if self._texts is not None or self._tally.title is None or event.kind:
+        if self._told or self._tally.title is None or event.kind:
             self._any(event, timestamp, begin, end)
             return
         self._turn = self._tally.user_turn(Place(self.offset + begin, timestamp))
         self._tally.hear("user", b"", self._turn, None)
 
     def _agent(self, event: AgentSaid, timestamp: str, begin: int, end: int) -> None:
-        if self._turn is None or self._texts is not None or event.turn_id not in {None, self._turn.id}:
+        if self._turn is None or self._told or event.turn_id not in {None, self._turn.id}:
             self._any(event, timestamp, begin, end)
         else:
             self._tally.hear("agent", b"", self._turn, self._line_at(begin, end))
@@ -326,7 +289,8 @@ class Scan:
         turn.is_empty = False
         if (call := tally.open_call(answer.call_id)) is None:
             return
-        self._tell(answer.call_id)
+        if self._told:
+            self._told.tell(answer.call_id)
         start = data.find(_OUTPUT, begin, end)
         exited = _EXITED.match(data, start + len(_OUTPUT), end) if start > 0 else None
         if exited and _EXEC in call.line.data:
@@ -362,24 +326,9 @@ class Scan:
 
     def _add(self, record: WholeRecord, line: bytes, byte: int) -> None:
         place = Place(byte, record.timestamp, record.ordinal)
-        words = None if self._texts is None else self._words_of(record)
-        if self._tally.add(record, line, place) and words and self._texts is not None:
-            self._texts.append(Text(words[0], byte, len(line), words[1], at_us(record.timestamp)))
-
-    def _words_of(self, record: WholeRecord) -> tuple[str, str] | None:
-        """The kind and words of a record; those of a call wait for its item, or for its answer."""
-        match record:
-            case ResponseLine(payload=Answer(call_id=str() as call_id)) if self._tally.open_call(call_id):
-                self._tell(call_id)
-            case EventLine(payload=ItemCompleted() as event) if self._tally.is_foreign(event.thread_id):
-                return None
-            case EventLine(payload=event) if words := words_of(record):
-                kind, item_id, text = words
-                turn = self._tally.turn(getattr(event, "turn_id", None)) or self._turn
-                return None if self._is_told(kind, item_id, turn) else (kind, text)
-            case _:
-                pass
-        return None
+        words = self._told.new_in(record, self._turn) if self._told else None
+        if count_record(self._tally, record, line, place) and words and self._told:
+            self._told.add(*words, record.timestamp, byte, len(line))
 
     def _compacted(self, event: Compacted, timestamp: str, begin: int, end: int) -> None:
         """Where there are items, one of them says so."""
@@ -389,7 +338,7 @@ class Scan:
     _SHORT_CUTS: ClassVar = by_shape(
         {
             Nothing: None,
-            Meta: None,
+            Meta: _meta,
             Unread: _any,
             Spending: _spending,
             Completed: _completed,

@@ -22,7 +22,6 @@ from armarius.rollouts.salvage import UNREADABLE
 from armarius.rollouts.usage import TokenUsage, TokenUsageRecord
 
 __all__ = [
-    "NO_WORDS",
     "AgentItem",
     "AgentSaid",
     "Answered",
@@ -45,11 +44,9 @@ __all__ = [
     "Unread",
     "UserItem",
     "UserSaid",
-    "Words",
     "by_shape",
     "records_in",
     "total_in",
-    "words_of_item",
 ]
 
 
@@ -77,18 +74,21 @@ class UserItem(Struct, gc=False, tag="UserMessage"):
     """What the user said."""
 
     id: str
+    content: Content = ""
 
 
 class AgentItem(Struct, gc=False, tag="AgentMessage"):
-    """What the agent said."""
+    """What the agent said. To decode the words costs no more than to skip them."""
 
     id: str
+    content: Content = ""
 
 
 class RanItem(Struct, gc=False, tag="CommandExecution"):
     """A command that ran."""
 
     id: str
+    command: list[str] = []
     exit_code: Number | None = None
 
 
@@ -174,23 +174,7 @@ class Compacted(Struct, gc=False):
     """The history was replaced."""
 
 
-class Words(Struct, gc=False):
-    """What was said or run."""
-
-    content: Content = ""
-    command: list[str] = []
-
-
-NO_WORDS: Final = Words()
 T = TypeVar("T")
-
-
-class _ItemEvent(Struct, gc=False):
-    item: Words
-
-
-class _ItemLine(Struct, gc=False):
-    payload: _ItemEvent
 
 
 class Total(Struct, gc=False):
@@ -257,7 +241,6 @@ _LINES: Final = (
     *(_line(kind, Unread) for kind in sorted(QUIET) if ":" not in kind),
 )
 _records = msgspec.json.Decoder(_union(_LINES)).decode_lines
-_item = msgspec.json.Decoder(_ItemLine).decode
 _total = msgspec.json.Decoder(Total | None).decode
 
 
@@ -270,14 +253,6 @@ def records_in(lines: bytes | memoryview) -> list[Record] | None:
     """The records of lines."""
     try:
         return _records(lines)
-    except UNREADABLE:
-        return None
-
-
-def words_of_item(line: bytes) -> Words | None:
-    """The words of a completed item."""
-    try:
-        return _item(line).payload.item
     except UNREADABLE:
         return None
 

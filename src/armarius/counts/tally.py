@@ -1,8 +1,7 @@
-"""Records are counted, one after the other.
+"""The counts of one file, and what changes them.
 
-Owns what a record changes in the counts of its file. Does not own the rules themselves: which turn a
-record belongs to and what counts twice is as `rollouts.fold` has it, which keeps all contents and is
-what this is held against. Does not own reading, nor the short cuts past decoding (`scan`).
+Owns the counts: turns, what was said and ran in them, calls, tokens. Does not own which of them a
+record changes (`effects`, and `scan` for its short cuts), nor reading.
 Invariant: a tally can be put away after any record and taken up again later, and goes on as if it
 had never been away. Of turns that were put away, it holds sums alone: what names one of them brings
 all of them back first.
@@ -12,39 +11,14 @@ import msgspec
 
 from armarius.counts import kept
 from armarius.counts.entries import Closed, Line, OpenCall, Part, Past, Place, Spent, TurnCount
-from armarius.rollouts.calls import Answer, Call, WebSearchCall, outcome_of, session_asked
-from armarius.rollouts.copies import Copy, copy_at_head
-from armarius.rollouts.fold import GOAL_TOOLS, KEPT, QUIET
-from armarius.rollouts.legacy import AgentMessageEvent, ErrorEvent, ExecCommandEnd, PatchApplyEnd, UserMessageEvent
+from armarius.rollouts.calls import outcome_of, session_asked
+from armarius.rollouts.copies import Copy
+from armarius.rollouts.fold import GOAL_TOOLS
+from armarius.rollouts.legacy import ErrorEvent
 from armarius.rollouts.limits import failure_kind, retry_at_us
-from armarius.rollouts.paginated import (
-    AgentMessageItem,
-    CallItem,
-    CommandExecutionItem,
-    FileChangeItem,
-    UserMessageItem,
-)
-from armarius.rollouts.parts import Here
-from armarius.rollouts.records import (
-    Event,
-    EventLine,
-    GoalUpdated,
-    ItemCompleted,
-    Problem,
-    Record,
-    ResponseLine,
-    SessionMeta,
-    SessionMetaLine,
-    Stranger,
-    TaskComplete,
-    TaskStarted,
-    ThreadSettingsApplied,
-    TurnAborted,
-    TurnContextLine,
-    UsageLine,
-    goal_told,
-)
-from armarius.rollouts.usage import TokenCount, TokenUsage
+from armarius.rollouts.parts import at_us
+from armarius.rollouts.records import Problem, SessionMeta, goal_told
+from armarius.rollouts.usage import TokenUsage
 from armarius.thread import RATE_LIMITED, Command, Goal, ItemStatus, ToolCall, TurnState
 
 __all__ = ["Tally"]
@@ -88,42 +62,6 @@ class Tally(msgspec.Struct):
         kept_lines = [call.line for call in self.calls.values()]
         kept_lines += [line for line in (self.last_words, self.limits, self.context) if line is not None]
         return sorted(kept_lines, key=lambda line: line.byte)
-
-    # Records of every kind
-
-    def add(self, record: Record, line: bytes, place: Place) -> bool:
-        """Count the record that `line` holds; whether it is the thread's own."""
-        if self.copy is not None and self._is_copied(record, self.copy):
-            return False
-        self.saw(place.timestamp)
-        match record:
-            case ResponseLine():
-                self._response(record, line, place)
-            case EventLine():
-                self._event(record.payload, line, place)
-            case UsageLine():
-                if not self.is_foreign(record.payload.thread_id):
-                    spent = record.payload
-                    self.spend(spent.response_id, spent.turn_id, spent.usage, place.byte, place.timestamp)
-            case TurnContextLine():
-                self.runs_with(self.turn_of(record.payload.turn_id, place), record.payload.model, _kept(line, place))
-            case SessionMetaLine():
-                self.name(record.payload)
-                if not self.turns and not self.closed.turns:
-                    self.copy = copy_at_head(self.meta, record)
-            case Stranger():
-                self._strange(record, place)
-            case _:
-                pass
-        return True
-
-    def _is_copied(self, record: Record, copy: Copy) -> bool:
-        if not copy.holds(record):
-            self.copy = None if copy.own_from is None else copy
-            return False
-        if isinstance(record, EventLine) and isinstance(record.payload, TokenCount) and record.payload.info:
-            self.total = record.payload.info.total_token_usage
-        return True
 
     def saw(self, timestamp: str) -> None:
         """The thread was alive then."""
@@ -207,17 +145,18 @@ class Tally(msgspec.Struct):
         turn = self.turn_of(turn_id, place)
         turn.ended = place.timestamp
         if problem:
-            self._fail(turn, problem, place)
+            self.fail(turn, problem, place)
         turn.state = TurnState.FAILED if turn.error is not None else state
         if turn.id == self.current:
             self.current = None
 
-    def _fail(self, turn: TurnCount, problem: Problem | ErrorEvent, place: Place) -> None:
+    def fail(self, turn: TurnCount, problem: Problem | ErrorEvent, place: Place) -> None:
+        """A turn failed, and why."""
         turn.state, turn.error = TurnState.FAILED, problem.message
         turn.error_kind = failure_kind(problem.codex_error_info, problem.message)
         if turn.error_kind in RATE_LIMITED:
             limits = kept.limits_in(self.limits.data if self.limits else b"")
-            turn.retry_at_us = retry_at_us(limits, problem.message, kept.at_us(place.timestamp))
+            turn.retry_at_us = retry_at_us(limits, problem.message, at_us(place.timestamp))
 
     def complete(self, turn: TurnCount, timestamp: str) -> None:
         """The turn that runs came to its end."""
@@ -242,6 +181,22 @@ class Tally(msgspec.Struct):
         self.turns[turn.id] = turn
         self.current = turn.id
         return turn
+
+    def user_turn(self, place: Place) -> TurnCount:
+        """Where turns have no markers, what the user says begins one."""
+        current = self.running()
+        if current and (current.state is TurnState.OPEN or current.is_empty):
+            return current
+        return self._new_turn(None, place)
+
+    def disown(self, turn_id: str | None) -> None:
+        """A review shows its parent the start and the items of a turn that is the review's own."""
+        turn = self.turn(turn_id)
+        if turn and turn.is_empty:
+            self.of_others.add(turn.id)
+            del self.turns[turn.id]
+            if turn.id == self.current:
+                self.current = None
 
     # What happened in them
 
@@ -300,7 +255,7 @@ class Tally(msgspec.Struct):
             return
         del self.calls[call_id]
         if isinstance(action, ToolCall) and action.name in GOAL_TOOLS:
-            self.goal = goal_told(kept.answer_in(line), kept.at_us(place.timestamp)) or self.goal
+            self.goal = goal_told(kept.answer_in(line), at_us(place.timestamp)) or self.goal
         asked = session_asked(action) if action else None
         if asked and asked not in self.sessions:
             self._has_recalled(asked.encode(errors="replace"))
@@ -333,108 +288,3 @@ class Tally(msgspec.Struct):
             self.total = total
             spent = Spent(self.current or "", last, place.byte, place.timestamp)
             self.spent.setdefault(f"token_count-at-byte-{place.byte}", spent)
-
-    # Kinds of records
-
-    def _event(self, event: Event, line: bytes, place: Place) -> None:
-        match event:
-            case ItemCompleted():
-                self._item(event, line, place)
-            case TokenCount():
-                self.limits = _kept(line, place)
-                if event.info:
-                    self.count(event.info.total_token_usage, event.info.last_token_usage, place)
-            case TaskStarted():
-                self.begin(event.turn_id, place)
-            case TaskComplete():
-                self.end(event.turn_id, TurnState.COMPLETED, event.error, place)
-            case TurnAborted():
-                self.end(event.turn_id, TurnState.INTERRUPTED, None, place)
-            case ThreadSettingsApplied():
-                self.model = event.thread_settings.model
-            case GoalUpdated():
-                self.goal = event.goal.value(kept.at_us(place.timestamp)) if event.goal else None
-            case UserMessageEvent():
-                if event.kind in {None, "plain"}:
-                    self.hear("user", b"", self.user_turn(place), None)
-                    self.entitle(event.message)
-            case AgentMessageEvent():
-                self.hear("agent", b"", self.turn_of(event.turn_id, place), _kept(line, place))
-            case ExecCommandEnd():
-                turn = self.caller_of(event.call_id) or self.turn_of(event.turn_id, place)
-                self.ran(event.call_id, turn, event.exit_code)
-            case PatchApplyEnd():
-                (self.caller_of(event.call_id) or self.turn_of(event.turn_id, place)).is_empty = False
-            case _:
-                turn = self.turn_of(event.turn_id, place)
-                turn.is_empty = False
-                if isinstance(event, ErrorEvent):
-                    self._fail(turn, event, place)
-
-    def user_turn(self, place: Place) -> TurnCount:
-        """Where turns have no markers, what the user says begins one."""
-        current = self.running()
-        if current and (current.state is TurnState.OPEN or current.is_empty):
-            return current
-        return self._new_turn(None, place)
-
-    def _item(self, event: ItemCompleted, line: bytes, place: Place) -> None:
-        item = event.item
-        if self.is_foreign(event.thread_id):
-            self._disown(event.turn_id)
-            return
-        match item:
-            case UserMessageItem():
-                if self.hear("user", item.id.encode(), self.turn_of(event.turn_id, place), None):
-                    self.entitle(item.value(_NOWHERE).text)
-            case AgentMessageItem():
-                self.hear("agent", item.id.encode(), self.turn_of(event.turn_id, place), _kept(line, place))
-            case CommandExecutionItem():
-                turn = self.caller_of(item.id) or self.turn_of(event.turn_id, place)
-                self.ran(item.id, turn, item.exit_code)
-            case CallItem() if self.was_called(item.id):
-                pass
-            case CallItem() | FileChangeItem():
-                (self.caller_of(item.id) or self.turn_of(event.turn_id, place)).is_empty = False
-            case _:
-                self.turn_of(event.turn_id, place).is_empty = False
-
-    def _disown(self, turn_id: str | None) -> None:
-        """A review shows its parent the start and the items of a turn that is the review's own."""
-        turn = self.turn(turn_id)
-        if turn and turn.is_empty:
-            self.of_others.add(turn.id)
-            del self.turns[turn.id]
-            if turn.id == self.current:
-                self.current = None
-
-    def _response(self, record: ResponseLine, line: bytes, place: Place) -> None:
-        response = record.payload
-        if isinstance(response, Answer):
-            if response.call_id is not None and self.open_call(response.call_id):
-                self.answer(response.call_id, line, place)
-            elif response.call_id is not None:
-                self.turn_of(None, place).is_empty = False
-        elif isinstance(response, WebSearchCall):
-            self.turn_of(None, place).is_empty = False
-        elif isinstance(response, Call):
-            self.call(response.value(_NOWHERE).id, self.turn_of(None, place), _kept(line, place))
-
-    def _strange(self, record: Stranger, place: Place) -> None:
-        if self.is_foreign(record.thread_id):
-            self._disown(record.turn_id)
-            return
-        name = f"{record.scope}:{record.kind}" if record.scope else record.kind or "(no type)"
-        if record.problem is not None:
-            self.bad_lines += 1
-        elif name not in KEPT and name not in QUIET:
-            self.unknown[name] = self.unknown.get(name, 0) + 1
-        if record.scope in {"item", "response_item"} and name not in QUIET:
-            self.turn_of(record.turn_id, place).is_empty = False
-
-
-def _kept(line: bytes, place: Place) -> Line:
-    return Line(place.byte, len(line), line)
-
-
-_NOWHERE = Here("", 0, 0, None, "")

@@ -6,11 +6,14 @@ Invariant: a tally can be summed up at any time and as often as one likes; it st
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from armarius.counts import kept
+from armarius.counts.entries import OpenCall, TurnCount
 from armarius.counts.summary import Earlier, Ending, Summary, TurnNote
 from armarius.counts.tally import Tally
+from armarius.rollouts.parts import at_us
 from armarius.thread import RATE_LIMITED, Command, FileSpot, ResponseUsage, ToolCall
 
 __all__ = ["exit_counts", "summary_of"]
@@ -36,16 +39,16 @@ def summary_of(tally: Tally, path: str, offset: int) -> Summary:
         forked_from_id=meta.forked_from_id,
         git_commit=meta.git.commit_hash if meta.git else None,
         git_branch=meta.git.branch if meta.git else None,
-        started_at_us=kept.at_us(meta.timestamp or tally.first),
-        last_at_us=kept.at_us(tally.last),
-        earlier=Earlier(tally.closed.turns, tally.closed.responses, kept.at_us(tally.closed.ended)),
+        started_at_us=at_us(meta.timestamp or tally.first),
+        last_at_us=at_us(tally.last),
+        earlier=Earlier(tally.closed.turns, tally.closed.responses, at_us(tally.closed.ended)),
         turns=tuple(
-            TurnNote(turn.id, turn.state, kept.at_us(turn.started), kept.at_us(turn.ended), turn.model)
+            TurnNote(turn.id, turn.state, at_us(turn.started), at_us(turn.ended), turn.model)
             for turn in tally.turns.values()
         ),
         user_messages=tally.user_messages,
         agent_messages=tally.agent_messages,
-        exits=exit_counts(tally),
+        exits=dict(Counter(tally.closed.exits) + exit_counts(tally.turns.values(), tally.calls)),
         responses=tuple(_responses(tally, path)),
         unknown=dict(tally.unknown),
         bad_lines=tally.bad_lines,
@@ -55,33 +58,37 @@ def summary_of(tally: Tally, path: str, offset: int) -> Summary:
     )
 
 
-def exit_counts(tally: Tally) -> dict[int | None, int]:
-    """How many commands ended with each exit code; those that nobody saw the end of under None."""
-    codes = {(turn.id, call_id): code for turn in tally.turns.values() for call_id, code in turn.codes.items()}
-    for call_id, call in tally.calls.items():
+def exit_counts(turns: Iterable[TurnCount], calls: Mapping[str, OpenCall]) -> Counter[int | None]:
+    """How many commands ended with each exit code; those of calls that nobody saw the end of under None."""
+    by_id = {turn.id: turn for turn in turns}
+    counts = Counter(chain.from_iterable(turn.codes.values() for turn in by_id.values()))
+    for call_id, call in calls.items():
         if isinstance(kept.action_in(call.line.data), Command):
-            codes[call.turn_id, call_id] = None
-    return dict(Counter(tally.closed.exits) + Counter(codes.values()))
+            turn = by_id.get(call.turn_id)
+            if turn and call_id in turn.codes:
+                counts[turn.codes[call_id]] -= 1
+            counts[None] += 1
+    return counts
 
 
 def _responses(tally: Tally, path: str) -> Iterator[ResponseUsage]:
     for response_id, spent in tally.spent.items():
-        at_us = kept.at_us(spent.timestamp)
-        yield ResponseUsage(response_id, spent.turn_id, spent.usage.value, FileSpot(path, spent.byte), at_us)
+        spot = FileSpot(path, spent.byte)
+        yield ResponseUsage(response_id, spent.turn_id, spent.usage.value, spot, at_us(spent.timestamp))
 
 
 def _ending(tally: Tally) -> Ending:
-    at_us = kept.at_us(tally.last)
+    last_us = at_us(tally.last)
     turn = tally.last_turn()
     if turn is None:
-        return Ending(at_us=at_us)
+        return Ending(at_us=last_us)
     calls = [kept.action_in(call.line.data) for call in tally.calls.values() if call.turn_id == turn.id]
     is_open = turn.id == tally.current
     open_calls = [call for call in calls if call is not None] if is_open else []
     return Ending(
         turn_id=turn.id,
         turn=turn.state,
-        at_us=at_us,
+        at_us=last_us,
         error=turn.error,
         is_rate_limited=turn.error is not None and turn.error_kind in RATE_LIMITED,
         retry_at_us=None if turn.error is None else turn.retry_at_us,

@@ -21,6 +21,7 @@ __all__ = ["START", "LongLine", "begins_in", "exactly", "timestamp_in", "windows
 
 START: Final = b'{"timestamp":"'
 _WINDOW: Final = 256 << 10
+_LARGEST_WINDOW: Final = LONGEST_LINE + 1
 _HEAD: Final = 4 << 10
 _BRACES: Final = (set(b"{"), set(b"}"))
 _TIME = slice(len(START), len(b'{"timestamp":"2026-11-20T12:21:12.958Z'))
@@ -47,18 +48,19 @@ def windows(stream: ByteStream, offset: int) -> Iterator[bytes | LongLine]:
         end = data.rfind(b"\n") + 1
         if end:
             yield data
-            offset, size, rest = offset + end, _WINDOW, b""
+            offset, rest = offset + end, b""
             if end < len(data) and goes_back:
                 stream.seek(offset)
             elif end < len(data):
                 rest = data[end:]
         elif len(data) < size:
             return
-        elif size <= LONGEST_LINE:
-            size, rest = size * 2, data
+        elif size < _LARGEST_WINDOW:
+            rest = data
         else:
             rest, length = yield from _long_line(stream, data)
-            offset, size = offset + length, _WINDOW
+            offset += length
+        size = min(max(_WINDOW, 2 * len(rest)), _LARGEST_WINDOW)
 
 
 def exactly(stream: ByteStream, size: int, rest: bytes = b"") -> bytes:

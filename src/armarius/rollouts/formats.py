@@ -16,6 +16,7 @@ from armarius.rollouts.claude import is_transcript, read_transcript
 from armarius.rollouts.generations import generation_of
 from armarius.rollouts.merging import merged
 from armarius.rollouts.opening import open_rollout
+from armarius.rollouts.parts import word
 from armarius.rollouts.reader import RolloutReader, read_lines
 from armarius.rollouts.streams import read_old_streams, read_streams
 from armarius.thread import Format, Thread
@@ -113,12 +114,12 @@ def _generation(lines: Iterable[bytes]) -> Format:
         if line is None:
             continue
         payload = _payload(line.payload)
-        seen |= {_word(line.type), _word(payload.type)}
+        seen |= {word(line.type), word(payload.type)}
         if line.type == "session_meta" and version is None:
             version, mode = payload.cli_version, payload.history_mode
     return generation_of(
-        _word(version),
-        _word(mode),
+        word(version),
+        word(mode),
         has_markers="task_started" in seen,
         has_world_state="world_state" in seen,
         has_usage="token_usage_record" in seen,
@@ -137,7 +138,3 @@ def _payload(raw: msgspec.Raw) -> _Payload:
         return _PAYLOAD.decode(raw)
     except (ValueError, RecursionError):
         return _Payload()
-
-
-def _word(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

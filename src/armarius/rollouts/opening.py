@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol, Self
 
 import zstandard
 
+from armarius.errors import DamagedFile
+
 __all__ = ["COMPRESSED", "ByteStream", "Unpacked", "open_rollout", "present"]
 
 COMPRESSED: Final = ".zst"
@@ -67,6 +69,7 @@ class Unpacked:
     """The content of a compressed file, from the beginning on. `at` is how much of it has been read."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._packed = _Packed(path)
         unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
         self._content = unpacker.stream_reader(self._packed, read_size=_CHUNK, read_across_frames=True)
@@ -77,13 +80,16 @@ class Unpacked:
         try:
             data = self._content.read1(size)
         except zstandard.ZstdError as error:
-            raise _damaged(str(error)) from error
+            raise self._damaged(str(error)) from error
         if not data and size and not self._packed.frames.are_whole:
-            raise _damaged("the compressed file ends in the middle")
+            raise self._damaged("the compressed file ends in the middle")
         self.at += len(data)
         if self.at > max(_MOST_UNPACKED, _MOST_TIMES * self._packed.tell()):
-            raise _damaged("the compressed file unpacks to far more than any session says")
+            raise self._damaged("the compressed file unpacks to far more than any session says")
         return data
+
+    def _damaged(self, reason: str) -> DamagedFile:
+        return DamagedFile(0, reason, str(self._path))
 
     def seek(self, offset: int, /) -> int:
         """Forward only, by reading."""
@@ -173,7 +179,3 @@ class _Frames:
             self._in_frame = False
             self._skip += 4 if self._has_checksum else 0
         return _BLOCK_HEAD
-
-
-def _damaged(reason: str) -> OSError:
-    return OSError(os.EX_DATAERR, reason)

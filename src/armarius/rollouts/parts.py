@@ -5,7 +5,7 @@ durations, changes of files, words for an outcome. Does not own any record.
 Invariant: nothing here refuses; what cannot be read becomes None, "" or UNKNOWN.
 """
 
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -14,6 +14,7 @@ from armarius.clock import parse_rfc3339
 from armarius.thread import FileSpot, ItemStatus, PathChange, Spot, StreamSpot
 
 __all__ = [
+    "NOWHERE",
     "Change",
     "Content",
     "Duration",
@@ -26,6 +27,7 @@ __all__ = [
     "status_of",
     "status_of_exit",
     "text_of",
+    "word",
 ]
 
 _STATUS = {
@@ -71,9 +73,19 @@ class StreamHere(Here):
         return StreamSpot(self.file, self.line)
 
 
+NOWHERE: Final = Here("", 0, 0, None, "")
+"""For whoever asks a record what it says, and not where."""
+
+
+def word(value: Any) -> str | None:
+    """What is text; None for anything else."""
+    return value if isinstance(value, str) else None
+
+
 def at_us(timestamp: str) -> int | None:
+    """A time as Codex writes it, in microseconds; None for what is none."""
     try:
-        return parse_rfc3339(timestamp)
+        return parse_rfc3339(timestamp) if timestamp else None
     except (ValueError, OverflowError):
         return None
 

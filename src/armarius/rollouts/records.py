@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from armarius.rollouts.calls import Call, CustomToolCallOutput, FunctionCallOutput
 from armarius.rollouts.legacy import LegacyEvent
 from armarius.rollouts.paginated import TurnItem
-from armarius.rollouts.parts import Number
+from armarius.rollouts.parts import Number, word
 from armarius.rollouts.permissions import TurnContext
 from armarius.rollouts.usage import TokenCount, TokenUsageRecord
 from armarius.thread import Goal
@@ -287,20 +287,20 @@ def _stranger(envelope: _Envelope, problem: str) -> Stranger:
     payload = _payload_of(raw)
     turn_id, thread_id = payload.turn_id, payload.thread_id
     if kind in {"event_msg", "response_item"}:
-        scope, kind = kind, _word(payload.type) or ""
+        scope, kind = kind, word(payload.type) or ""
     if kind == "item_completed":
         scope, raw = "item", bytes(payload.item)
         payload = _payload_of(raw)
-        kind = _word(payload.type) or ""
+        kind = word(payload.type) or ""
     return Stranger(
         timestamp=envelope.timestamp,
         ordinal=envelope.ordinal,
         scope=scope,
         kind=kind,
         raw=raw,
-        id=_word(payload.id),
-        turn_id=_word(turn_id),
-        thread_id=_word(thread_id),
+        id=word(payload.id),
+        turn_id=word(turn_id),
+        thread_id=word(thread_id),
         problem=problem if kind in _KINDS[scope] else None,
     )
 
@@ -310,7 +310,3 @@ def _payload_of(raw: bytes) -> _Payload:
         return _PAYLOAD.decode(raw)
     except msgspec.DecodeError:
         return _Payload()
-
-
-def _word(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

@@ -25,6 +25,7 @@ from armarius.thread import State
 __all__ = ["Health", "Home", "examine"]
 
 _COLD_US: Final = 30 * 86_400 * 1_000_000
+_STILL_US: Final = 60 * 1_000_000
 _SAMPLE: Final = 1 << 20
 _SAMPLES: Final = 24
 _LEVEL: Final = 3  # zstd's own default, and what Codex compresses with
@@ -54,6 +55,7 @@ class _Read(msgspec.Struct, frozen=True):
     ingested: int = 0
     bad_lines: int = 0
     unknown: int = 0
+    half: int = 0
     problem: str = ""
 
 
@@ -109,7 +111,14 @@ def _read(file: RolloutFile, home: Path, look: Observations, now_us: int) -> _Re
         sum(pattern.search(command) is not None for command in commands),
         summary.bad_lines,
         sum(summary.unknown.values()),
+        _half_a_line(file, summary.offset, now_us),
     )
+
+
+def _half_a_line(file: RolloutFile, read: int, now_us: int) -> int:
+    """How many bytes at the end are no whole line, of a file that nobody is writing to any more."""
+    is_still = now_us - file.changed_us >= _STILL_US
+    return max(0, file.size - read) if is_still and not file.is_compressed else 0
 
 
 # --------------------------------------------------------------------- bloat
@@ -223,21 +232,24 @@ def _archiving(files: list[RolloutFile], now_us: int) -> Finding:
 
 
 def _unread(reads: list[_Read]) -> Finding:
-    bad = [read for read in reads if read.problem or read.bad_lines or read.unknown]
+    bad = [read for read in reads if read.problem or read.bad_lines or read.unknown or read.half]
     lines, kinds = sum(read.bad_lines for read in bad), sum(read.unknown for read in bad)
-    closed = sum(bool(read.problem) for read in bad)
+    closed, halves = sum(bool(read.problem) for read in bad), sum(bool(read.half) for read in bad)
     return Finding(
         kind="unread",
-        found=f"{counted(lines, 'line')} skipped, {counted(kinds, 'record')} of unknown kind, {closed} unreadable",
+        found=f"{counted(lines, 'line')} skipped, {counted(halves, 'file')} ending in half a line, "
+        f"{counted(kinds, 'record')} of unknown kind, {closed} unreadable",
         count=len(bad),
         advice="`armarius sessions show ID` says where; mend owner and mode of files that cannot be read"
         if bad
         else "",
-        subjects=tuple(
-            Subject(str(read.file.path), read.problem or f"{read.bad_lines} skipped, {read.unknown} unknown")
-            for read in bad[:MOST_SHOWN]
-        ),
+        subjects=tuple(Subject(str(read.file.path), read.problem or _told(read)) for read in bad[:MOST_SHOWN]),
     )
+
+
+def _told(read: _Read) -> str:
+    half = f", half a line of {read.half:,} bytes at the end" if read.half else ""
+    return f"{read.bad_lines} skipped, {read.unknown} unknown{half}"
 
 
 def _trouble(look: Observations) -> Finding:

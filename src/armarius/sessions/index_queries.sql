@@ -2,6 +2,7 @@
 --
 -- What a sync writes comes as one JSON array for each table: one statement runs without the
 -- interpreter's lock from its first row to its last, so that the next files are read meanwhile.
+-- `jsonb_each` gives rows that are parsed already; of `json_each` each field would be parsed anew.
 
 -- name: add_place
 -- Remember a folder.
@@ -88,29 +89,29 @@ SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->
     NULL, value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16, value ->> 17,
     value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22, value ->> 23, value ->> 24,
     value ->> 25, unhex(value ->> 26)
-FROM json_each(:rows);
+FROM jsonb_each(:rows);
 
 -- name: put_readings
 -- Write what reading goes on from.
 INSERT OR REPLACE INTO reading (file, saved)
-SELECT value ->> 0, unhex(value ->> 1) FROM json_each(:rows);
+SELECT value ->> 0, unhex(value ->> 1) FROM jsonb_each(:rows);
 
 -- name: put_parts
 -- Write what reading left behind.
-INSERT INTO part (file, saved) SELECT value ->> 0, unhex(value ->> 1) FROM json_each(:rows);
+INSERT INTO part (file, saved) SELECT value ->> 0, unhex(value ->> 1) FROM jsonb_each(:rows);
 
 -- name: put_part_names
 -- Write what is in it.
 INSERT OR IGNORE INTO part_name (file, name)
 SELECT file.value ->> 0, name.value
-FROM json_each(:rows) AS file
-JOIN json_each(file.value, '$[1]') AS name;
+FROM jsonb_each(:rows) AS file
+JOIN jsonb_each(file.value, '$[1]') AS name;
 
 -- name: put_turns
 -- Write turns; one that is as it was is not written.
 INSERT INTO turn (file, number, id, state, started_at_us, ended_at_us, model, waited_us)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
-FROM json_each(:rows)
+FROM jsonb_each(:rows)
 WHERE true
 ON CONFLICT (file, number) DO UPDATE
 SET id = excluded.id, state = excluded.state, started_at_us = excluded.started_at_us,
@@ -124,7 +125,7 @@ WHERE (id, state, started_at_us, ended_at_us, model, waited_us)
 DELETE FROM turn
 WHERE (file, number) IN (
     SELECT turn.file, turn.number
-    FROM json_each(:rows) AS one
+    FROM jsonb_each(:rows) AS one
     JOIN turn ON turn.file = one.value ->> 0 AND turn.number >= one.value ->> 1
 );
 
@@ -135,16 +136,16 @@ INSERT OR REPLACE INTO response (
 )
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
     value ->> 7, value ->> 8
-FROM json_each(:rows);
+FROM jsonb_each(:rows);
 
 -- name: put_passages
 -- Write where words stand.
 INSERT INTO passage (first, count, file, spots)
-SELECT (value ->> 0) + :start, value ->> 1, value ->> 2, value ->> 3 FROM json_each(:rows);
+SELECT (value ->> 0) + :start, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_each(:rows);
 
 -- name: put_words
 -- Index words, given as an object of row and text.
-INSERT INTO words (rowid, text) SELECT CAST(key AS INTEGER) + :start, value FROM json_each(:rows);
+INSERT INTO words (rowid, text) SELECT CAST(key AS INTEGER) + :start, value FROM jsonb_each(:rows);
 
 -- name: put_spot
 -- A file has moved or was only touched: where it is now, with nothing new in it.

@@ -27,7 +27,6 @@ __all__ = ["QUERIES", "Batch", "Known", "Reading", "Rows", "Writer", "forget", "
 QUERIES = load(Path(__file__).with_name("index_queries.sql"))
 
 _LONGEST_CALL: Final = 200
-_LARGEST_NUMBER: Final = (1 << 63) - 1
 _PORTION: Final = 1 << 20
 _PACKER: Final = zstandard.ZstdCompressor(level=1)  # a fifth of the size for a tenth of a millisecond
 
@@ -173,7 +172,7 @@ def _response_rows(reading: Reading) -> Iterator[Sequence[Any]]:
         model = models.get(response.turn_id) or summary.model
         at_us = response.at_us if response.at_us is not None else summary.started_at_us
         name = own_name(response.response_id, summary.thread_id)
-        yield name, reading.id, at_us, model, *(min(count, _LARGEST_NUMBER) for count in counts)
+        yield name, reading.id, at_us, model, *counts
 
 
 def unpacked(saved: bytes) -> bytes:
