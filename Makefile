@@ -35,7 +35,7 @@ NO_FETCH = uv could not be installed with pip, see above; install uv yourself, o
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-long check conformance bench bench-sessions bench-proxy soak-proxy bench-dispatch docs lock install clean compiled
+.PHONY: help demo test test-long check conformance bench bench-sessions bench-proxy soak-proxy bench-dispatch bench-sleep docs lock install clean compiled
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name line; do \
@@ -73,6 +73,9 @@ bench-dispatch: install ## What a run costs: alone, detached, sixteen at once (A
 
 bench-proxy: install ## The recorder beside no proxy, a bare one and LiteLLM (ARGS="--rounds 1 --no-litellm")
 	@UV="$(UV)" $(BIN)/python benchmarks/proxy/bench.py $(ARGS)
+
+bench-sleep: install ## Nights beside SkillOpt, GEPA and a rewrite; the gate (ARGS="--quick", ARGS="--only night")
+	@UV="$(UV)" $(BIN)/python benchmarks/sleep/bench.py $(ARGS)
 
 soak-proxy: install ## An hour of streams in trouble through the recorder (ARGS="--seconds 60")
 	@$(BIN)/python benchmarks/proxy/soak.py $(ARGS)

@@ -14,10 +14,11 @@ import secrets
 import stat
 from collections.abc import Generator
 from pathlib import Path
+from typing import BinaryIO
 
 from armarius.errors import ArmariusError, DataError, HostError
 
-__all__ = ["file_kind", "locked", "private_folder", "read_bounded", "write_atomic"]
+__all__ = ["file_kind", "locked", "open_atomic", "private_folder", "read_bounded", "write_atomic"]
 
 _DISK_TROUBLE = {
     errno.ENOSPC: "disk full",
@@ -63,28 +64,43 @@ def read_bounded(path: Path, limit: int) -> bytes:
     return data
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Replace `path` by `data`; HostError when the disk is full or read-only."""
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+    """Replace `path` by `data`; HostError when the disk is full or read-only.
+
+    What is not `durable` may be lost or empty after a power failure: for what is written anew before it is read.
+    """
+    with open_atomic(path, mode=mode, durable=durable) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def open_atomic(path: Path, *, mode: int = 0o600, durable: bool = True) -> Generator[BinaryIO]:
+    """A file that takes the place of `path` at the end of the block, and never when that raises.
+
+    HostError when the disk is full or read-only.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         try:
-            os.fchmod(descriptor, mode)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(path)
-        _sync_folder(path.parent)
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, mode)
+                yield file
+                file.flush()
+                if durable:
+                    os.fsync(descriptor)
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         if error.errno in _DISK_TROUBLE:
             raise HostError(
                 "disk",
-                f"{_DISK_TROUBLE[error.errno]}: cannot write {len(data)} bytes to {path}",
+                f"{_DISK_TROUBLE[error.errno]}: cannot write {path}",
                 "free space or set ARMARIUS_HOME to another disk",
             ) from error
         raise

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from armarius.errors import ArmariusError, DataError, HostError, NoAnswer, Refused, UsageError
+from armarius.evolve.endpoint import Endpoint
 from armarius.evolve.thinkers import Handoff, Responses
 
 SCHEMA = {
@@ -25,7 +26,9 @@ Answer = tuple[int, dict[str, str], bytes]
 
 def said(text: str, tokens: int = 7) -> bytes:
     items = [{"type": "reasoning"}, {"type": "message", "content": [{"type": "output_text", "text": text}]}]
-    return json.dumps({"output": items, "usage": {"total_tokens": tokens}, "later": {"a": 1}}).encode()
+    return json.dumps(
+        {"output": items, "usage": {"input_tokens": tokens, "output_tokens": 0}, "later": {"a": 1}}
+    ).encode()
 
 
 @contextmanager
@@ -58,7 +61,7 @@ def endpoint(answers: list[Answer], seen: list[dict[str, Any]]) -> Generator[str
 
 
 def thinker(url: str, folder: Path, wait: Callable[[float], object] = lambda _: None) -> Responses:
-    return Responses(url, key=KEY, model="m", folder=folder, wait=wait)
+    return Responses(Endpoint(url, KEY, wait=wait), model="m", folder=folder)
 
 
 def test_an_answer_is_asked_for_once_and_kept(tmp_path: Path) -> None:

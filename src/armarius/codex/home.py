@@ -167,7 +167,10 @@ def check_fresh(owner: Owner, until_us: int) -> None:
 
 
 def make_private_home(folder: Path, owner: Owner) -> Path:
-    """A CODEX_HOME of its own at `folder`: the owner's provider, model and login, and nothing else."""
+    """A CODEX_HOME of its own at `folder`: the owner's provider, model and login, and nothing else.
+
+    It is made anew before each run, so that it need not outlive a power failure.
+    """
     if owner.login.mode == "keyring":
         raise HostError(
             "login-keyring",
@@ -186,7 +189,7 @@ def make_private_home(folder: Path, owner: Owner) -> Path:
         config["model"] = owner.model
     if owner.effort is not None:
         config["model_reasoning_effort"] = owner.effort
-    write_atomic(folder / _CONFIG, tomli_w.dumps(config).encode())
+    write_atomic(folder / _CONFIG, tomli_w.dumps(config).encode(), durable=False)
     login = owner.codex_home / _AUTH
     if login.exists() and not (folder / _AUTH).is_symlink():
         (folder / _AUTH).symlink_to(login.resolve())

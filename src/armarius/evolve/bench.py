@@ -8,6 +8,7 @@ not begun because an allowance is used up is no result, but the end of the night
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import chain
 
 import msgspec
 
@@ -16,6 +17,7 @@ from armarius.clock import Clock
 from armarius.dispatch.pool import in_order
 from armarius.dispatch.runner import Runner
 from armarius.errors import NoAnswer, Refused
+from armarius.evolve.directly import Directly, answered
 from armarius.evolve.replay import sweep
 from armarius.runs.request import Pot, RunRequest, RunResult
 
@@ -30,7 +32,10 @@ _SHORTEST_S = 1.0
 
 
 class Allowance:
-    """What one invocation may use up: tokens and requests of all its runs, and minutes by the clock on the wall."""
+    """What one invocation may use up: tokens and requests of all its runs, and minutes by the clock on the wall.
+
+    `results` are its runs so far, on whatever bench they were made.
+    """
 
     def __init__(self, budget: Budget, name: str, clock: Clock) -> None:
         shared = msgspec.structs.replace(budget, minutes=None)
@@ -38,6 +43,7 @@ class Allowance:
         self._clock = clock
         self._minutes = budget.minutes
         self._until_us = None if budget.minutes is None else clock.monotonic_us() + int(budget.minutes * _MINUTE_US)
+        self.results = list[RunResult]()
 
     def applied(self, request: RunRequest) -> RunRequest:
         """The request within what is left; NoAnswer when that is nothing."""
@@ -60,14 +66,25 @@ class Allowance:
 
 
 class Bench:
-    """The runs of one invocation."""
+    """A number of workers, at the expense of one allowance. `directly` answers replays instead of Codex."""
 
-    def __init__(self, runner: Runner, workers: int, progress: Progress, allowance: Allowance) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        workers: int,
+        progress: Progress,
+        allowance: Allowance,
+        directly: Directly | None = None,
+    ) -> None:
         self._runner = runner
         self._workers = workers
         self._allowance = allowance
+        self._directly = directly
         self.progress = progress
-        self.results = list[RunResult]()
+
+    @property
+    def results(self) -> list[RunResult]:
+        return self._allowance.results
 
     def all(self, requests: list[RunRequest], step: str) -> list[RunResult]:
         """Every result, in order, with progress."""
@@ -89,7 +106,7 @@ class Bench:
                 yield self._allowance.applied(request)
 
         try:
-            with contextlib.closing(in_order(self._runner, remember(), self._workers)) as results:
+            with contextlib.closing(self._made(remember())) as results:
                 try:
                     for result in results:
                         self.results.append(result)
@@ -97,7 +114,7 @@ class Bench:
                         yield result
                 finally:
                     enough = True
-                    self.results += results  # what was begun and nobody waits for is paid for, too
+                    self.results.extend(results)  # what was begun and nobody waits for is paid for, too
         except Refused as refused:
             if refused.code.startswith(_BUDGET):
                 raise _stop(refused.message) from refused
@@ -105,6 +122,17 @@ class Bench:
         finally:
             for request in asked:
                 sweep(request)
+
+    def _made(self, requests: Iterator[RunRequest]) -> Generator[RunResult]:
+        """By Codex, or by whoever answers in its place; what is asked for together is of one role."""
+        first = next(requests, None)
+        if first is None:
+            return
+        every = chain([first], requests)
+        if self._directly is not None and first.role == "replay":
+            yield from answered(self._directly, self._runner, every, self._workers)
+        else:
+            yield from in_order(self._runner, every, self._workers)
 
 
 def _stop(why: str) -> NoAnswer:

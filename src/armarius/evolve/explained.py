@@ -66,6 +66,8 @@ def _sentences(report: NightReport, lines: tuple[TaskLine, ...]) -> list[str]:
     if report.rejected:
         said.append(f"Not applied: {'; '.join(report.rejected)}.")
     said.append(_decision(report))
+    if report.caution:
+        said.append(report.caution)
     if lines:
         won, lost = sum(line.wins for line in lines), sum(line.losses for line in lines)
         tied, failed = sum(line.ties for line in lines), sum(line.errors for line in lines)

@@ -3,21 +3,25 @@
 Owns the paired replays of held-out tasks and the keeping of their scores. Does not own the
 decision (gate/).
 Invariant: both arms of a pair run under the same conditions, in turn; each pair is in the ledger
-before it counts, so a night that is resumed offers the gate exactly what it had seen.
+before it counts, so a night that is resumed offers the gate exactly what it had seen. Every run that was
+begun for the night is among the results, whichever process began it.
 """
 
 import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from armarius.clock import Clock
 from armarius.evolve.bench import Bench
 from armarius.evolve.records import QUERIES, NightRow, kept_pairs
-from armarius.evolve.replay import Lab, Metric, request_for, trial_of
+from armarius.evolve.replay import Lab, Metric, key_of, request_for, trial_of
 from armarius.evolve.tasks import Task
 from armarius.gate.custody import Slot, examine, schedule
 from armarius.gate.decision import DEFAULT, Decision, Gate, Pair
+from armarius.runs.records import QUERIES as RUNS
+from armarius.runs.records import RunRow
+from armarius.runs.request import RunRequest
 from armarius.store.database import Database
 
 __all__ = ["Candidate", "try_candidate"]
@@ -41,8 +45,8 @@ def try_candidate(
     gate = Gate(DEFAULT)
     for row in kept:
         gate.offer(row.pair)
-    slots = schedule(night.experiment, candidate.held_out.keys(), night.number, shown=candidate.shown)
-    slots = slots[sum(row.night == night.number for row in kept) :]
+    tonight = schedule(night.experiment, candidate.held_out.keys(), night.number, shown=candidate.shown)
+    slots = tonight[sum(row.night == night.number for row in kept) :]
     runs = list[tuple[str, str]]()
 
     def keep(pair: Pair) -> None:
@@ -64,6 +68,7 @@ def try_candidate(
     if not gate.decided:
         with contextlib.closing(_pairs(candidate, bench, lab, slots, runs)) as pairs:
             examine(gate, pairs, keep)
+    _count_all(candidate, bench, lab, tonight, ledger)
     return gate.decision(nights_over=night.number)
 
 
@@ -72,9 +77,8 @@ def _pairs(
 ) -> Generator[Pair]:
     """Both arms of each slot in schedule order; `runs` gets the two runs before their pair is yielded."""
     requests = (
-        request_for(lab, candidate.held_out[slot.task], skill, arm=arm, replicate=slot.replicate)
-        for slot in slots
-        for arm, skill in (("baseline", candidate.base), ("candidate", candidate.proposed))
+        request_for(lab, task, skill, arm=arm, replicate=replicate)
+        for task, skill, arm, replicate in _arms(candidate, slots)
     )
     with contextlib.closing(bench.in_order(requests)) as results:
         for slot in slots:
@@ -83,3 +87,24 @@ def _pairs(
             task = candidate.held_out[slot.task]
             before, after = (trial_of(task, result, lab.look).valued(candidate.metric) for result in arms)
             yield Pair(slot.night, slot.task, before, after)
+
+
+def _count_all(candidate: Candidate, bench: Bench, lab: Lab, slots: Iterable[Slot], ledger: Database) -> None:
+    """Take up what an earlier process began for these slots and nobody asked for since: it was paid for."""
+    counted = {result.id for result in bench.results}
+    begun = list[RunRequest]()
+    for task, skill, arm, replicate in _arms(candidate, slots):
+        key = key_of(lab, task, skill, arm=arm, replicate=replicate)
+        row = ledger.fetch_one(RUNS.run_by_paid_key, RunRow, paid_key=key)
+        if row is not None and row.id not in counted:
+            begun.append(request_for(lab, task, skill, arm=arm, replicate=replicate))
+    with contextlib.closing(bench.in_order(begun)) as results:
+        for _ in results:
+            pass
+
+
+def _arms(candidate: Candidate, slots: Iterable[Slot]) -> Iterator[tuple[Task, bytes, str, int]]:
+    """(task, skill, arm, replicate) of both arms of each slot, in turn."""
+    for slot in slots:
+        for arm, skill in (("baseline", candidate.base), ("candidate", candidate.proposed)):
+            yield candidate.held_out[slot.task], skill, arm, slot.replicate

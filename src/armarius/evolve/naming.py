@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from armarius.budget import Budget
 from armarius.dispatch.workbench import workbench
 from armarius.evolve.bench import Allowance, Bench
 from armarius.evolve.checks import Rubric, WantedQuality
@@ -33,7 +32,6 @@ from armarius.evolve.reading import reading_request
 from armarius.evolve.replay import Lab
 from armarius.fence import fenced_json
 from armarius.files import private_folder
-from armarius.identity import new_id
 from armarius.redact import redact
 from armarius.settings import Settings
 
@@ -120,7 +118,7 @@ def improve_by(ask: Ask) -> Improve:
     return improve
 
 
-def ask_codex(settings: Settings, budget: Budget, model: str | None) -> Ask:
+def ask_codex(settings: Settings, allowance: Allowance, model: str | None) -> Ask:
     """The user's own Codex as the one who answers: one run that reads; no answer when it fails."""
 
     def ask(prompt: str, schema: dict[str, Any]) -> Any:
@@ -137,7 +135,6 @@ def ask_codex(settings: Settings, budget: Budget, model: str | None) -> Ask:
                 effort=settings.effort or bench.owner.effort,
                 deadline_s=min(settings.timeout, _LONGEST_S),
             )
-            allowance = Allowance(budget, new_id("pot", bench.clock), bench.clock)
             runs = Bench(bench.runner, 1, lambda _step, _done, _of: None, allowance)
             [result] = runs.all([reading_request(lab, "naming", prompt, schema)], "name")
             return result.parsed if result.state == "succeeded" else None

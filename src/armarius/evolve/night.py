@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from armarius.budget import NO_BUDGET, Budget
+from armarius.budget import NO_BUDGET
 from armarius.clock import Clock
 from armarius.codex.home import Owner, check_fresh
 from armarius.dispatch.runner import Runner
@@ -29,6 +29,7 @@ from armarius.errors import HostError
 from armarius.evolve import staging
 from armarius.evolve.attribution import shares_of
 from armarius.evolve.bench import Allowance, Bench, Progress
+from armarius.evolve.directly import Directly
 from armarius.evolve.held_out import Candidate, try_candidate
 from armarius.evolve.memory import barred_by, unwanted
 from armarius.evolve.outside import look_from
@@ -58,8 +59,7 @@ _MOST_GENERATIONS = 10_000
 class NightOrder(msgspec.Struct, frozen=True):
     """What a night is to do. `observed` are training answers known from sessions, by task id.
 
-    With `gate` off the candidate is staged unjudged. `budget` is for one invocation; `optimizer_model` reflects,
-    `model` replays.
+    With `gate` off the candidate is staged unjudged. `optimizer_model` reflects, `model` replays.
     """
 
     project: Path
@@ -80,7 +80,6 @@ class NightOrder(msgspec.Struct, frozen=True):
     preferences: str = ""
     metric: Metric = "mixed"
     gate: bool = True
-    budget: Budget = NO_BUDGET
     optimizer_model: str | None = None
 
 
@@ -96,7 +95,7 @@ class Outcome(NamedTuple):
 
 
 class Night:
-    """The work of one order, on one ledger."""
+    """The work of one order, on one ledger; at the expense of `allowance`, and of none when there is no limit."""
 
     def __init__(
         self,
@@ -107,13 +106,15 @@ class Night:
         clock: Clock,
         home: Path,
         think: Thinker | None = None,
+        allowance: Allowance | None = None,
+        directly: Directly | None = None,
         progress: Progress = lambda _step, _done, _of: None,
     ) -> None:
         self._order = order
-        allowance = Allowance(order.budget, new_id("pot", clock), clock)
-        self._bench = Bench(runner, order.workers, progress, allowance)
+        self._bench = Bench(runner, order.workers, progress, allowance or Allowance(NO_BUDGET, "", clock), directly)
         self._binary = runner.binary
         self._think = think
+        self._directly = directly
         self._ledger = ledger
         self._clock = clock
         self._home = home
@@ -141,7 +142,7 @@ class Night:
                 observed=self._order.observed,
                 terms=self._terms(night),
                 think=self._think,
-                optimizer=msgspec.structs.replace(lab, model=self._order.optimizer_model or lab.model),
+                optimizer=self._optimizer(lab),
             )
             if proposed.applied is None or proposed.why_nothing is not None:
                 return self._close(night, Outcome("nothing", "none", proposed.why_nothing or ""), proposed)
@@ -246,6 +247,8 @@ class Night:
             "preferences": order.preferences,
             "optimizer": order.optimizer_model,
         }
+        if (directly := self._directly) is not None:
+            same |= {"answered": directly.name, "model": directly.model, "effort": None, "provider": "", "codex": ""}
         before = list[NightRow]()
         for generation in range(_MOST_GENERATIONS):
             experiment = hash_value(same | {"generation": generation})
@@ -269,8 +272,13 @@ class Night:
             model=order.model or order.owner.model,
             effort=order.effort or order.owner.effort,
             deadline_s=order.deadline_s,
+            directly=self._directly,
         )
-        return msgspec.structs.replace(lab, look=look_from(self._bench, lab, self._binary))
+        return msgspec.structs.replace(lab, look=look_from(self._bench, self._optimizer(lab), self._binary))
+
+    def _optimizer(self, lab: Lab) -> Lab:
+        """Where reflections and ratings are made: by Codex, whoever replays."""
+        return msgspec.structs.replace(lab, model=self._order.optimizer_model or lab.model)
 
     # What is left of it.
 
@@ -310,6 +318,7 @@ class Night:
     def _report(self, night: NightRow, folder: Path, outcome: Outcome, proposed: Proposed) -> NightReport:
         applied, spent, decision = proposed.applied, self._bench.results, outcome.decision
         after = self._document if applied is None else applied.document
+        without_codex = self._directly.name if self._directly else ""
         return NightReport(
             id=night.id,
             experiment=night.experiment,
@@ -344,7 +353,8 @@ class Night:
             capabilities=new_capabilities(self._document.text, after.text),
             shares=outcome.shares,
             retained=outcome.retained,
-            sent=(*sent_to(self._order.owner, spent), *(self._think.sent if self._think else ())),
+            sent=(*sent_to(self._order.owner, spent, without_codex), *(self._think.sent if self._think else ())),
+            without_codex=without_codex,
         )
 
 

@@ -41,6 +41,8 @@ def page_of(report: NightReport, changes: str) -> str:
         f"<p>{_text(report.target)}</p>",
         f"<p><strong>{_text(verdict)}</strong>{used}</p>",
     ]
+    if report.caution:
+        parts.append(f'<p class="warn">{_text(report.caution)}</p>')
     if report.decision == "ungated":
         parts.append('<p class="warn">The gate was off. Nobody has measured whether this helps.</p>')
     if report.shape_only:

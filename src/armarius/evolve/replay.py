@@ -16,10 +16,11 @@ import msgspec
 
 from armarius.codex.home import Owner, make_private_home
 from armarius.evolve.checks import CommandPasses, FileHolds
+from armarius.evolve.directly import Directly, Question, ask_in, is_direct
 from armarius.evolve.judge import Check, Score, ToolCalled, ToolNotCalled, Unjudged, World, score
 from armarius.evolve.start import lay_out
 from armarius.evolve.tasks import Task
-from armarius.evolve.witness import make_tools, read_testimony
+from armarius.evolve.witness import NO_TESTIMONY, make_tools, read_testimony
 from armarius.files import private_folder, write_atomic
 from armarius.identity import hash_bytes, hash_value
 from armarius.rollouts.reader import read_rollout
@@ -27,7 +28,7 @@ from armarius.runs.request import RunRequest, RunResult
 from armarius.skills.document import MEMORY
 from armarius.thread import Sandbox
 
-__all__ = ["Lab", "Look", "Metric", "Trial", "request_for", "sweep", "trial_of"]
+__all__ = ["Lab", "Look", "Metric", "Trial", "key_of", "request_for", "sweep", "trial_of"]
 
 _SKILL = "SKILL.md"
 
@@ -50,7 +51,7 @@ class Lab(msgspec.Struct, frozen=True):
 
     `folder` holds their worlds; `skill_folder` is the live skill, whose other files come along. Without
     a `look`, a task whose checks look beyond the answer has no score. Where `is_memory`, the text is that of the
-    project's AGENTS.md and no skill.
+    project's AGENTS.md and no skill. `directly` answers instead of Codex.
     """
 
     experiment: str
@@ -65,6 +66,7 @@ class Lab(msgspec.Struct, frozen=True):
     deadline_s: float = 600.0
     look: Look | None = None
     is_memory: bool = False
+    directly: Directly | None = None
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -87,13 +89,12 @@ class Trial(msgspec.Struct, frozen=True):
         return min(values) if self.score is not None else None
 
 
-def request_for(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int) -> RunRequest:
-    """The run that replays `task` with `skill`; makes its world unless it is there.
+def key_of(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int) -> str:
+    """The paid unit that a replay is.
 
     `arm` and `replicate` tell repetitions apart that are equal in all else: separate paid units.
     """
-    tools = _tools_of(task)
-    key = hash_value(
+    return hash_value(
         {
             "experiment": lab.experiment,
             "task": task.task_id,
@@ -101,7 +102,7 @@ def request_for(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int)
             "judge": task.judge.hash if task.hidden_judge is None else [task.judge.hash, task.hidden_judge.hash],
             "start": msgspec.to_builtins(task.start),
             "skill": hash_bytes(skill),
-            "tools": sorted(tools),
+            "tools": sorted(_tools_of(task)),
             "arm": arm,
             "replicate": replicate,
             "codex": lab.codex_version,
@@ -109,11 +110,33 @@ def request_for(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int)
             "effort": lab.effort,
         }
     )
+
+
+def request_for(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int) -> RunRequest:
+    """The run that replays `task` with `skill`; makes its world unless it is there."""
+    tools = _tools_of(task)
+    key = key_of(lab, task, skill, arm=arm, replicate=replicate)
     world = private_folder(lab.folder / key.removeprefix("sha256:")[:24])
+    if lab.directly is not None:
+        text = skill.decode()  # a document that was read is UTF-8
+        ask_in(lab.directly, world, task, Question(lab.skill_folder.name, text, task.task, lab.is_memory))
+        return RunRequest(
+            role="replay",
+            prompt=task.task,
+            cwd=str(world),
+            sandbox=Sandbox.READ_ONLY.flag,
+            home=str(world),
+            codex_home=str(world),
+            tools_path="",
+            deadline_s=lab.deadline_s,
+            model=lab.directly.model,
+            paid_key=key,
+            replicate=replicate,
+        )
     codex_home = make_private_home(world / "codex", lab.owner)
     if lab.is_memory:
         # Not in the project: a run's folder is untrusted, and there Codex reads no instructions.
-        write_atomic(codex_home / MEMORY, skill)
+        write_atomic(codex_home / MEMORY, skill, durable=False)
     else:
         _install(lab.skill_folder, skill, codex_home / "skills" / lab.skill_folder.name)
     bin_folder, fifo = make_tools(world, tools)
@@ -141,12 +164,16 @@ def request_for(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int)
 
 def trial_of(task: Task, result: RunResult, look: Look | None = None) -> Trial:
     """The score of a finished replay."""
-    if result.state != "succeeded" or result.answer is None or result.rollout is None:
+    if result.state != "succeeded" or result.answer is None or (result.rollout is None and not is_direct(result)):
         reason = result.problem.message if result.problem else "no answer"
         return Trial(task.task_id, result.id, error=f"{result.state}: {reason}")
-    thread = read_rollout(Path(result.rollout))
-    testimony = read_testimony(Path(result.folder) / "witness.log", thread, _tools_of(task))
-    world = look(task, result, Path(thread.cwd)) if look and thread.cwd else None
+    if result.rollout is None:
+        testimony, folder = NO_TESTIMONY, result.folder
+    else:
+        thread = read_rollout(Path(result.rollout))
+        testimony = read_testimony(Path(result.folder) / "witness.log", thread, _tools_of(task))
+        folder = thread.cwd
+    world = look(task, result, Path(folder)) if look and folder else None
     try:
         held = score(task.judge, result.answer, testimony.agreed, world)
         hidden = task.hidden_judge
@@ -165,6 +192,8 @@ def trial_of(task: Task, result: RunResult, look: Look | None = None) -> Trial:
 
 def sweep(request: RunRequest) -> None:
     """Remove what Codex leaves in a finished world but its session files: databases and caches."""
+    if request.codex_home == request.cwd:  # no Codex was there
+        return
     for entry in Path(request.codex_home).iterdir():
         if entry.name in ("sessions", "skills", "config.toml"):
             continue
@@ -193,7 +222,7 @@ def _install(source: Path, skill: bytes, target: Path) -> None:
     """The skill's folder as it is, with `skill` as its text; links are left out."""
     if not target.exists():
         shutil.copytree(source, target, ignore=_links, copy_function=shutil.copyfile)
-    write_atomic(target / _SKILL, skill)
+    write_atomic(target / _SKILL, skill, durable=False)
 
 
 def _links(folder: str, names: list[str]) -> list[str]:

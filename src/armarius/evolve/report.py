@@ -61,7 +61,8 @@ class NightReport(msgspec.Struct, frozen=True, kw_only=True):
     `runs`, `responses`, `usage` and `duration_us` count this invocation; runs that were finished
     before are used again and count with what they cost then. `shape_only` warns that the held-out
     checks look at form alone. `capabilities` are what the candidate lets an agent do anew; `shares` what each
-    of several edits does; `retained` what came of the tasks that may not be lost.
+    of several edits does; `retained` what came of the tasks that may not be lost. `without_codex` names who answered
+    the replays in its place.
     """
 
     id: str
@@ -96,7 +97,18 @@ class NightReport(msgspec.Struct, frozen=True, kw_only=True):
     shares: tuple[Share, ...] = ()
     retained: Retained = Retained()
     sent: tuple[Sent, ...] = ()
+    without_codex: str = ""
     schema: str = "armarius.night.v1"
+
+    @property
+    def caution(self) -> str:
+        """What a reader must know of evidence that no Codex took part in; empty for any other."""
+        if not self.without_codex:
+            return ""
+        return (
+            f"Replayed without Codex, by {self.without_codex}: the text was put before each task. Whether Codex finds "
+            "the skill, and what it does with tools, was not measured."
+        )
 
 
 def render(report: NightReport, changes: str) -> str:
@@ -118,6 +130,8 @@ def render(report: NightReport, changes: str) -> str:
     ]
     if report.shape_only:
         lines += ["The held-out checks look at form alone; read the diff with that in mind.", ""]
+    if report.caution:
+        lines += [f"**{report.caution}**", ""]
     if report.decision == "ungated":
         lines += ["**The gate was off. Nobody has measured whether this helps.**", ""]
     if report.decision == "trial":
@@ -177,18 +191,21 @@ def tally(pairs: Sequence[PairLine]) -> dict[str, tuple[int, int, int, int]]:
     return {task: (counts[0], counts[1], counts[2], counts[3]) for task, counts in found.items()}
 
 
-def sent_to(owner: Owner, results: Sequence[RunResult]) -> tuple[Sent, ...]:
-    """What these runs sent, by model and purpose."""
+def sent_to(owner: Owner, results: Sequence[RunResult], without_codex: str = "") -> tuple[Sent, ...]:
+    """What these runs sent, by recipient, model and purpose; `without_codex` is who got what Codex took no part in."""
     shape = _Providers()
     with contextlib.suppress(msgspec.ValidationError):
         shape = msgspec.convert(owner.provider, _Providers)
     name = shape.model_provider
     address = shape.model_providers[name].base_url if name in shape.model_providers else ""
-    to = f"{name} ({redact(address)})" if address else name
-    kinds = sorted({(run.model or owner.model or "", run.role) for run in results})
-    of = {kind: [run for run in results if (run.model or owner.model or "", run.role) == kind] for kind in kinds}
+    codex = f"{name} ({redact(address)})" if address else name
+    of = dict[tuple[str, str, str], list[RunResult]]()
+    for run in results:
+        to, model = (codex, run.model or owner.model) if run.codex_version else (without_codex, run.model)
+        of.setdefault((to, model or "", run.role), []).append(run)
     return tuple(
-        Sent(to, model, role, len(runs), sum(run.usage.total for run in runs)) for (model, role), runs in of.items()
+        Sent(to, model, role, len(runs), sum(run.usage.total for run in runs))
+        for (to, model, role), runs in sorted(of.items(), key=lambda item: item[0])
     )
 
 

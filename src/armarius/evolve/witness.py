@@ -16,7 +16,7 @@ import msgspec
 
 from armarius.thread import Command, Thread
 
-__all__ = ["Testimony", "called", "make_tools", "read_testimony"]
+__all__ = ["NO_TESTIMONY", "Testimony", "called", "make_tools", "read_testimony"]
 
 _SEPARATORS = frozenset(";&|()\n")
 _WRAPPERS = frozenset({"command", "exec", "time", "nohup", "!", "then", "do", "else", "{"})
@@ -35,6 +35,10 @@ class Testimony(msgspec.Struct, frozen=True):
     @property
     def agreed(self) -> frozenset[str]:
         return self.reported & self.recorded
+
+
+NO_TESTIMONY = Testimony(frozenset(), frozenset())
+"""Of a replay that could run nothing."""
 
 
 def make_tools(folder: Path, names: Iterable[str]) -> tuple[Path, Path]:

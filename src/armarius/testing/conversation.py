@@ -57,6 +57,7 @@ class Conversation(msgspec.Struct, frozen=True):
     answers: int = 0
     continued: bool = False
     schema: dict[str, Any] | None = None
+    streams: bool = True
 
 
 class _Part(msgspec.Struct):
@@ -97,6 +98,7 @@ class _Request(msgspec.Struct):
     text: _Text | None = None
     client_metadata: dict[str, str] | None = None
     prompt_cache_key: str | None = None
+    stream: bool = True  # as Codex has it; who wants no stream has to say so here
 
 
 _DECODER = msgspec.json.Decoder(_Request)
@@ -132,6 +134,7 @@ def read_request(body: bytes) -> Conversation:
         answers=sum(item.role == "assistant" and item.phase != "commentary" for item in after),
         continued=any(item.role == "assistant" or item.call_id for item in items),
         schema=request.text.format.schema if request.text and request.text.format else None,
+        streams=request.stream,
     )
 
 

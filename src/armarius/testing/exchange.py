@@ -151,8 +151,9 @@ class Exchanges:
     ) -> Answer:
         now = self._clock.now_us() // 1_000_000
         whole = completed_reply(reply, conversation, response_id, now, usage)
+        shown = _stream if conversation.streams else _plain
         if fault is None:
-            return _stream(whole)
+            return shown(whole)
         match fault.kind:
             case "slow":
                 return msgspec.structs.replace(_stream(whole), pause=fault.seconds or _SLOW)
@@ -163,9 +164,9 @@ class Exchanges:
             case "silence":
                 return Answer(then="held")
             case "incomplete":
-                return _stream(incomplete_reply(reply, response_id, now))
+                return shown(incomplete_reply(reply, response_id, now))
             case "failed" | "context" | "quota":
-                return _stream(failed_reply(*_FAILURES[fault.kind], response_id, now))
+                return shown(failed_reply(*_FAILURES[fault.kind], response_id, now))
             case _:
                 return _refusal(fault, now)
 
@@ -215,6 +216,11 @@ def _stream(events: list[Event], then: str = "ended") -> Answer:
         events=tuple(f"event: {event['type']}\ndata: ".encode() + encode(event) + b"\n\n" for event in events),
         then=then,
     )
+
+
+def _plain(events: list[Event]) -> Answer:
+    """What a stream would have ended with, for a client that asked for no stream."""
+    return Answer(body=msgspec.json.encode(events[-1]["response"]))
 
 
 def _cost(body: bytes, reply: Reply, conversation: Conversation) -> Usage:

@@ -17,6 +17,8 @@ from armarius import settings as configuration
 from armarius.budget import Budget
 from armarius.clock import SystemClock, rfc3339
 from armarius.errors import Failed, HostError, NoAnswer, UsageError
+from armarius.evolve.directly import AnEndpoint, ByHand, Directly
+from armarius.evolve.endpoint import Endpoint
 from armarius.evolve.replay import Metric
 from armarius.evolve.report import NightReport
 from armarius.evolve.thinkers import Handoff, Responses, Thinker
@@ -25,7 +27,7 @@ from armarius.install.scheduling import Notes
 from armarius.settings import Settings
 from armarius.skills.capability import KINDS, Kind
 
-__all__ = ["NIGHTLY", "Backend", "Terms", "check_expected", "thinker_of", "why_not_now"]
+__all__ = ["NIGHTLY", "Backend", "Terms", "check_expected", "directly_of", "thinker_of", "why_not_now"]
 
 Backend: TypeAlias = Literal["mock", "codex", "openai", "handoff"]
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -58,7 +60,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         return Budget(tokens=self.budget_tokens, requests=self.budget_requests, minutes=self.budget_minutes)
 
     def optimizer(self, backend: Backend) -> Backend:
-        """Who reflects. Replays are Codex's, whoever that is."""
+        """Who reflects."""
         return self.optimizer_backend or backend
 
     def check(self) -> None:
@@ -69,6 +71,18 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
                 "--auto-adopt needs the gate: with --gate off nobody has measured what would become live",
                 "leave one of them out, and adopt by hand what you have read",
             )
+        if self.target_backend == "handoff" and self.gate == "on":
+            raise UsageError(
+                "handoff-gate",
+                "answers written by hand cannot certify: who writes them sees both texts, and knows the answers before",
+                "add --gate off, or let --target-backend be codex or openai",
+            )
+        if self.target_backend == "openai" and self.auto_adopt:
+            raise UsageError(
+                "auto-adopt-direct",
+                "--auto-adopt needs replays by Codex, which is who will use the skill",
+                "leave one of them out, and adopt by hand what you have read",
+            )
 
 
 _CHOICE = click.Choice(["mock", "codex", "openai", "handoff"])
@@ -77,7 +91,10 @@ _OPTIONS = (
     click.option("--optimizer-backend", type=_CHOICE, help="Who reflects.  [default: --backend]"),
     click.option("--optimizer-model", help="The model that reflects and rates.  [default: --model]"),
     click.option(
-        "--target-backend", type=click.Choice(["mock", "codex"]), help="Who replays.  [default: codex, or mock]"
+        "--target-backend",
+        type=_CHOICE,
+        help="Who replays: Codex; openai, a model that gets the text and no tools; handoff, who answers files (with "
+        "--gate off).  [default: codex, or mock]",
     ),
     click.option("--target-model", help="The model that replays.  [default: --model]"),
     click.option("--rollouts-k", type=click.IntRange(1, 20), default=1, show_default=True, help="Tries of each task."),
@@ -131,14 +148,30 @@ def thinker_of(settings: Settings, backend: Backend, model: str | None) -> Think
         return Handoff(settings.home / "handoff")
     if backend != "openai":
         return None
-    key = settings.environ.get("OPENAI_API_KEY", "")
     chosen = model or settings.model
-    if not key:
-        raise HostError("no-key", "OPENAI_API_KEY is not set", "set it, or take --optimizer-backend codex")
     if chosen is None:
         raise UsageError("no-model", "the endpoint needs the name of a model", "name --optimizer-model")
-    url = settings.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
-    return Responses(url, key=key, model=chosen, folder=settings.home / "answers")
+    return Responses(_endpoint_of(settings, "--optimizer-backend"), model=chosen, folder=settings.home / "answers")
+
+
+def directly_of(settings: Settings, terms: Terms) -> Directly | None:
+    """Who answers replays instead of Codex; None when it is Codex."""
+    if terms.target_backend == "handoff":
+        return ByHand(settings.home / "handoff")
+    if terms.target_backend != "openai":
+        return None
+    model = terms.target_model or terms.model or settings.model
+    if model is None:
+        raise UsageError("no-model", "the endpoint needs the name of a model", "name --target-model")
+    return AnEndpoint(_endpoint_of(settings, "--target-backend"), model)
+
+
+def _endpoint_of(settings: Settings, flag: str) -> Endpoint:
+    """The endpoint that the environment names; `flag` is the one that asks for it."""
+    key = settings.environ.get("OPENAI_API_KEY", "")
+    if not key:
+        raise HostError("no-key", "OPENAI_API_KEY is not set", f"set it, or take {flag} codex")
+    return Endpoint(settings.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1", key)
 
 
 def check_expected(report: NightReport) -> None:

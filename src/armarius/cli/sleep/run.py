@@ -10,12 +10,14 @@ from armarius import settings as configuration
 from armarius.cli.output import print_json, say
 from armarius.cli.sleep.dry_run import Recipient, plan_night, say_plan
 from armarius.cli.sleep.harvesting import HARVESTING, TARGET, Wish, most_tasks_of, night_from_sessions, project_of
-from armarius.cli.sleep.nightly import NIGHTLY, Backend, Terms, check_expected, thinker_of, why_not_now
+from armarius.cli.sleep.nightly import NIGHTLY, Backend, Terms, check_expected, directly_of, thinker_of, why_not_now
 from armarius.cli.sleep.options import AS_JSON, PROJECT, roots_of
 from armarius.clock import SystemClock
 from armarius.dispatch.workbench import ledger_of, workbench
 from armarius.errors import DataError, Refused, UsageError
 from armarius.evolve.adoption import adopt_together, finish
+from armarius.evolve.bench import Allowance
+from armarius.evolve.directly import Directly, check_tasks
 from armarius.evolve.harvest import Source
 from armarius.evolve.naming import ask_codex, improve_by
 from armarius.evolve.night import Night, NightOrder
@@ -24,6 +26,7 @@ from armarius.evolve.rehearsal import Rehearsal, rehearse
 from armarius.evolve.report import NightReport
 from armarius.evolve.tasks import TaskFile, read_tasks
 from armarius.evolve.thinkers import Thinker
+from armarius.identity import new_id
 from armarius.settings import Settings
 from armarius.skills.target import resolve_target
 
@@ -77,42 +80,24 @@ def command(  # one for each flag
     if scheduled is not None and (why := why_not_now(settings, project, scheduled, on_battery=on_battery)):
         say(why, err=True)
         return 0
-    wish = Wish(source, codex_homes, claude_home, max_sessions, lookback_hours, target, roots, max_tasks)
-    most = most_tasks_of(settings, max_tasks)
-    path = tasks_file or settings.project_tasks
-    skill = target or settings.project_skill
-    is_mock = (terms.target_backend or backend) == "mock"
-    if path is None and is_mock:
-        to = Recipient(backend, terms.model or settings.model, workers or settings.workers)
-        plan = plan_night(settings, project, wish, None, to, tells=False)
-        print_json(plan) if as_json else say_plan(plan, lookback_hours)
+    asked = Asked(
+        settings=settings,
+        project=project,
+        wish=Wish(source, codex_homes, claude_home, max_sessions, lookback_hours, target, roots, max_tasks),
+        path=tasks_file or settings.project_tasks,
+        skill=target or settings.project_skill,
+        most=most_tasks_of(settings, max_tasks),
+        workers=workers or settings.workers,
+    )
+    if (terms.target_backend or backend) == "mock":
+        _rehearse(asked, Recipient(backend, terms.model or settings.model, asked.workers), as_json=as_json)
         return 0
-    if path is None:
-        namer = thinker_of(settings, terms.optimizer(backend), terms.optimizer_model or terms.model)
-        ask = namer.ask if namer else ask_codex(settings, terms.budget, terms.optimizer_model or terms.model)
-        tasks, skill = night_from_sessions(settings, project, wish, improve_by(ask))
-    elif skill is None:
-        raise UsageError("night-incomplete", "a task file does not say for which skill", "name --target-skill-path")
-    else:
-        tasks = read_tasks(path)
-    real = resolve_target(skill, (*roots, *roots_of(settings, project)))
-    rehearsal = rehearse(real, tasks, most)
-    if is_mock:
-        print_json(rehearsal) if as_json else _say_rehearsal(rehearsal)
-        return 0
-    if path is not None and not tasks.reviewed:
-        raise Refused(
-            "tasks-unreviewed",
-            f"{path} is not marked as reviewed, and its tasks would be sent to a model",
-            'read it, then set "reviewed": true',
-        )
-    if rehearsal.certifies is None and terms.gate == "on":
-        raise DataError("tasks-few", f"{path or project_of(project)}: {rehearsal.verdict}", "nothing was spent")
     if terms.optimizer(backend) == "mock":
         raise UsageError("optimizer-mock", "a night that replays needs somebody to reflect", "name --optimizer-backend")
-    job = Job(configuration.project_root(project), real, tasks, most, workers or settings.workers)
+    clock = SystemClock()
     think = thinker_of(settings, terms.optimizer(backend), terms.optimizer_model or terms.model)
-    report = _night(settings, job, terms, think, quiet=as_json and not terms.progress)
+    helpers = Helpers(think, directly_of(settings, terms), Allowance(terms.budget, new_id("pot", clock), clock))
+    report = _night(asked, _job(asked, terms, helpers), terms, helpers, quiet=as_json and not terms.progress)
     print_json(report) if as_json else _say_report(report)
     if terms.auto_adopt and report.decision == "adopt":
         _adopt(settings, report, terms)
@@ -121,17 +106,82 @@ def command(  # one for each flag
     return 0
 
 
+class Asked(NamedTuple):
+    """What was typed, with what the project's settings add. `path` is a task file; without one, tasks are mined."""
+
+    settings: Settings
+    project: Path
+    wish: Wish
+    path: Path | None
+    skill: Path | None
+    most: int
+    workers: int
+
+
 class Job(NamedTuple):
     """What a night is for."""
 
     project: Path
     target: Path
     tasks: TaskFile
-    most: int
-    workers: int
 
 
-def _night(settings: Settings, job: Job, terms: Terms, think: Thinker | None, *, quiet: bool) -> NightReport:
+class Helpers(NamedTuple):
+    """Who reflects and who replays instead of Codex, if anybody, and what all of it may use up."""
+
+    think: Thinker | None
+    directly: Directly | None
+    allowance: Allowance
+
+
+def _rehearse(asked: Asked, to: Recipient, *, as_json: bool) -> None:
+    """Tell what a night would do; nothing is sent to anybody."""
+    if asked.path is None:
+        plan = plan_night(asked.settings, asked.project, asked.wish, None, to, tells=False)
+        print_json(plan) if as_json else say_plan(plan, asked.wish.lookback_hours)
+        return
+    tasks, target = _in_file(asked, asked.path)
+    rehearsal = rehearse(target, tasks, asked.most)
+    print_json(rehearsal) if as_json else _say_rehearsal(rehearsal)
+
+
+def _in_file(asked: Asked, path: Path) -> tuple[TaskFile, Path]:
+    """The tasks of a file, and the skill that they are for."""
+    if asked.skill is None:
+        raise UsageError("night-incomplete", "a task file does not say for which skill", "name --target-skill-path")
+    return read_tasks(path), _target(asked, asked.skill)
+
+
+def _target(asked: Asked, skill: Path) -> Path:
+    return resolve_target(skill, (*asked.wish.roots, *roots_of(asked.settings, asked.project)))
+
+
+def _job(asked: Asked, terms: Terms, helpers: Helpers) -> Job:
+    """The tasks and the skill of a night that can be paid for: refused here, or fit for it."""
+    if asked.path is not None:
+        tasks, target = _in_file(asked, asked.path)
+        if not tasks.reviewed:
+            raise Refused(
+                "tasks-unreviewed",
+                f"{asked.path} is not marked as reviewed, and its tasks would be sent to a model",
+                'read it, then set "reviewed": true',
+            )
+    else:
+        by_codex = ask_codex(asked.settings, helpers.allowance, terms.optimizer_model or terms.model)
+        ask = helpers.think.ask if helpers.think else by_codex
+        tasks, skill = night_from_sessions(asked.settings, asked.project, asked.wish, improve_by(ask))
+        target = _target(asked, skill)
+    rehearsal = rehearse(target, tasks, asked.most)
+    if rehearsal.certifies is None and terms.gate == "on":
+        where = asked.path or project_of(asked.project)
+        raise DataError("tasks-few", f"{where}: {rehearsal.verdict}", "nothing was spent")
+    if helpers.directly is not None:
+        check_tasks(tasks.tasks[: asked.most])
+    return Job(configuration.project_root(asked.project), target, tasks)
+
+
+def _night(asked: Asked, job: Job, terms: Terms, helpers: Helpers, *, quiet: bool) -> NightReport:
+    settings = asked.settings
     model = terms.model or settings.model
     with workbench(settings) as bench:
         finish(bench.ledger, bench.clock, settings.home)
@@ -143,17 +193,16 @@ def _night(settings: Settings, job: Job, terms: Terms, think: Thinker | None, *,
             search_path=settings.search_path,
             codex_version=bench.binary.version,
             environ=bench.keys,
-            model=terms.target_model or model,
+            model=model if helpers.directly else terms.target_model or model,
             effort=settings.effort,
-            workers=job.workers,
-            max_tasks=job.most,
+            workers=asked.workers,
+            max_tasks=asked.most,
             deadline_s=min(settings.timeout, 600.0),
             edit_budget=terms.edit_budget,
             rollouts=terms.rollouts_k,
             preferences=terms.preferences,
             metric=terms.gate_metric,
             gate=terms.gate == "on",
-            budget=terms.budget,
             optimizer_model=terms.optimizer_model or model,
         )
         night = Night(
@@ -162,7 +211,9 @@ def _night(settings: Settings, job: Job, terms: Terms, think: Thinker | None, *,
             ledger=bench.ledger,
             clock=bench.clock,
             home=settings.home,
-            think=think,
+            think=helpers.think,
+            allowance=helpers.allowance,
+            directly=helpers.directly,
             progress=lambda step, done, of: None if quiet else say(f"{step} {done}/{of}", err=True),
         )
         return night.run()
@@ -182,6 +233,8 @@ def _say_report(report: NightReport) -> None:
     say(f"e-value {report.e_value:.2f} after {report.pairs_used} pairs, {report.pairs_ignored} ignored")
     say(f"{report.runs} runs, {report.usage.total:,} tokens, {report.duration_us / 1_000_000:.1f} s")
     say(f"report {report.report}")
+    if report.caution:
+        say(report.caution)
     if report.decision == "trial":
         say("on trial: nothing is proposed yet, the evidence is carried on to the next night")
     if report.proposal is not None:
