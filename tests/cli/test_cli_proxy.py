@@ -4,8 +4,13 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from armarius.recorder.pull import synced_skills
+from armarius.skills.hub import FolderSource
 from armarius.testing.model_server import ModelServer
 from support.recorder_world import Client
 from support.terminal import ARMARIUS, Terminal
@@ -54,6 +59,58 @@ def test_from_nothing_to_a_recorded_session_and_back(terminal: Terminal, check: 
     assert "SCRIPT:[]" in terminal.type("proxy", "sessions").out
     check(terminal.type("proxy", "uninstall", "--json").answer)
     assert sorted(terminal.codex_home.iterdir()) == before
+
+
+def tree(folder: Path) -> dict[str, str | bytes]:
+    """Everything below a folder: where links lead, what files say."""
+    return {
+        str(path): str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+        for path in folder.rglob("*")
+    }
+
+
+def skill(folder: Path, name: str) -> Path:
+    folder = folder / name
+    folder.mkdir(parents=True)
+    (folder / "SKILL.md").write_text(f"---\nname: {name}\ndescription: about {name}\n---\n# It\n")
+    return folder
+
+
+@pytest.mark.parametrize("own", [(), ("mine",)])
+def test_uninstall_takes_out_the_skills_that_were_pulled_and_nothing_else(
+    terminal: Terminal, tmp_path: Path, own: tuple[str, ...]
+) -> None:
+    home, recorder, team = terminal.codex_home, terminal.state / "recorder", tmp_path / "team"
+    home.mkdir(parents=True, exist_ok=True)
+    for name in own:
+        skill(home / "skills", name)
+        (home / "skills" / "elsewhere").symlink_to(skill(tmp_path, "elsewhere"))
+    before = tree(home)
+    for name in ("pdf", "review"):
+        skill(team, name)
+    managed = synced_skills(home, recorder)
+    managed.sync(FolderSource(team))
+    assert managed.names() == ["pdf", "review"]
+    dry = terminal.type("proxy", "uninstall", "--dry-run", "--json").answer
+    assert (dry["changed"], dry["skills"], managed.names()) == (True, ["pdf", "review"], ["pdf", "review"])
+    told = terminal.type("proxy", "uninstall").out
+    assert "pdf, review" in told
+    assert str(home) in told
+    assert tree(home) == before
+    assert (home / "skills").exists() == bool(own)
+    assert "nothing changed" in terminal.type("proxy", "uninstall").out
+
+
+def test_uninstall_leaves_a_skill_of_the_team_that_was_edited_here_and_says_so(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    terminal.codex_home.mkdir(parents=True, exist_ok=True)
+    managed = synced_skills(terminal.codex_home, terminal.state / "recorder")
+    skill(tmp_path / "team", "pdf")
+    managed.sync(FolderSource(tmp_path / "team"))
+    managed.path("pdf").write_text("edited\n")
+    assert "pdf was edited here; it stays" in terminal.type("proxy", "uninstall").out
+    assert managed.path("pdf").read_text() == "edited\n"
 
 
 def test_an_address_that_others_could_reach_is_refused_by_policy(terminal: Terminal) -> None:

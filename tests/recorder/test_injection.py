@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from armarius.clock import SystemClock
-from armarius.recorder.exchange import Histories, Recording
+from armarius.recorder.exchange import Recording
+from armarius.recorder.history import Histories
 from armarius.recorder.identity import Identity
 from armarius.recorder.injection import Injector, Mode, Offered
 from armarius.recorder.turns import list_sessions
@@ -56,7 +57,8 @@ def injector(
 def inject(step: Injector, body: bytes, identity: Identity = TURN) -> tuple[bytes, tuple[str, ...]]:
     recording = Recording("/responses", {}, body, Histories(), SystemClock())
     assert recording.plain is not None
-    return step(recording.plain, recording.items, identity)
+    placed = step(recording.plain, recording.items, identity, None)
+    return (recording.plain, ()) if placed is None or not placed.item else (b"".join(placed.into(body)), placed.names)
 
 
 def put_in(before: bytes, after: bytes) -> str:

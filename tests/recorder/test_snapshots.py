@@ -1,6 +1,7 @@
 """Snapshots of sessions: nothing twice, nothing lost, readable as SkillClaw's sessions; in a folder and a bucket."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,32 @@ def test_two_recorders_of_one_session_write_over_nothing(world: World, tmp_path:
     assert sorted(prompts) == ["do 1", "do 2", "do 9"]
     assert len({part["turns"][0]["turn_num"] for part in world.stored}) == 3
     assert read_session(world.objects, "s").num_turns == 3
+
+
+def test_recorders_of_one_session_on_two_hosts_that_write_at_the_same_time_lose_nothing(
+    objects: Objects, tmp_path: Path
+) -> None:
+    """Parts are created and never replaced, so that a condition on what was there before has nothing to protect."""
+    gate = threading.Barrier(2)
+
+    def work(host: int) -> None:
+        (tmp_path / str(host)).mkdir()
+        world = World(objects, tmp_path / str(host))
+        world.number = 1_000 * host
+        for number in range(1, 5):
+            gate.wait()
+            world.turn("s", 100 * host + number)
+
+    threads = [threading.Thread(target=work, args=(host,)) for host in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    turns = read_session(objects, "s").turns
+    assert sorted(turn.prompt_text for turn in turns) == sorted(
+        f"do {host}0{n}" for host in (1, 2) for n in range(1, 5)
+    )
+    assert sorted(turn.turn_num for turn in turns) == list(range(1, 9))
 
 
 def test_what_is_too_much_to_hold_is_read_in_the_journal_later(world: World) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,8 +20,8 @@ import uvloop
 
 from armarius.clock import SystemClock
 from armarius.recorder.access import Route, parse_listen, parse_upstream
-from armarius.recorder.exchange import Exchange
-from armarius.recorder.flow import Inject, Sink
+from armarius.recorder.exchange import Exchange, Inject
+from armarius.recorder.flow import Sink
 from armarius.recorder.readers import Limits
 from armarius.recorder.server import Serving, ask_state, serve
 from armarius.recorder.state import ProxyState
@@ -53,8 +54,9 @@ class Provider:
 
     answer: Callable[[Seen], Iterable[object]]
 
-    def __init__(self, answer: Callable[[Seen], Iterable[object]]) -> None:
+    def __init__(self, answer: Callable[[Seen], Iterable[object]], tls: ssl.SSLContext | None = None) -> None:
         self.answer = answer
+        self._tls = tls
         self.seen = list[Seen]()
         self.lost = threading.Semaphore(0)
         """Released for every connection that its other side closed."""
@@ -64,7 +66,8 @@ class Provider:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}/v1"
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -91,9 +94,12 @@ class Provider:
                 self._open.add(connection)
                 self._start(lambda connection=connection: self._serve(connection))
 
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        return self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
+
     def _serve(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with contextlib.suppress(OSError), connection, connection.makefile("rb") as file:
+        with contextlib.suppress(OSError), self._secured(connection) as open_one, open_one.makefile("rb") as file:
             while request := _request(file):
                 self.seen.append(request)
                 for piece in self.answer(request):
@@ -102,7 +108,7 @@ class Provider:
                     if callable(piece):
                         piece()
                     elif isinstance(piece, bytes):
-                        connection.sendall(piece)
+                        open_one.sendall(piece)
         self._open.discard(connection)
         self.lost.release()
 

@@ -36,7 +36,9 @@ _HEADER = re.compile(r"\s*\[\[?([^\]]+)\]\]?\s*(?:#.*)?$")
 
 
 class ProfileReport(msgspec.Struct, frozen=True):
-    """What was done, or would be (`armarius.proxy_profile.v1`). `legacy` is what SkillClaw left behind."""
+    """What was done, or would be (`armarius.proxy_profile.v1`). `legacy` is what SkillClaw left behind, `skills` are
+    those of the team that were taken out, `kept` says which were not, and why.
+    """
 
     action: Literal["install", "uninstall"]
     codex_home: str
@@ -46,6 +48,8 @@ class ProfileReport(msgspec.Struct, frozen=True):
     diff: str
     legacy: tuple[str, ...]
     copies: str
+    skills: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     schema: str = "armarius.proxy_profile.v1"
 
 

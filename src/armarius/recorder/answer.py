@@ -5,11 +5,12 @@ it where that one leaves it out, or where it never came. Does not own bytes (sse
 Invariant: deltas are not decoded unless they are needed, and never kept without bound.
 """
 
+import re
 from typing import Any, Literal
 
 import msgspec
 
-from armarius.recorder.sse import payload_of
+from armarius.recorder.sse import event_at, payload_of
 
 __all__ = ["Answer", "End"]
 
@@ -23,16 +24,12 @@ _ENDS: dict[str, End] = {
     "response.cancelled": "cancelled",
     "error": "failed",
 }
-_MOST_KEPT = 1 << 20
-_DELTAS = tuple(
-    head % b"response.%b.delta" % kind if head.count(b"%b") == 1 else head % ((b"response.%b.delta" % kind,) * 2)
-    for kind in (
-        *(b"output_text", b"reasoning_summary_text", b"reasoning_text"),
-        *(b"function_call_arguments", b"custom_tool_call_input"),
-    )
-    for head in (b'event: %b\ndata: {"type":"%b"', b'data: {"type":"%b"')
-)
-"""How the events begin that most of a stream consists of, and that are not decoded unless they are needed."""
+_MOST_KEPT = 128 << 10
+_KIND = rb"response\.[a-z_]++\.[a-z_.]++"
+_PART = rb'event: (%b)\ndata: \{"type":"\1"|data: \{"type":"%b"' % (_KIND, _KIND)
+"""How events begin that bring a part of the answer: nearly all. What begins or ends it has no second dot."""
+_begins_with_part = re.compile(_PART).match
+_others = re.compile(rb"\n\n(?!%b)" % _PART).finditer
 
 
 class _Response(msgspec.Struct):
@@ -40,7 +37,7 @@ class _Response(msgspec.Struct):
     model: Any = None
     status: Any = None
     usage: Any = None
-    output: Any = None
+    output: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"null")
     incomplete_details: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -68,19 +65,10 @@ class _Type(msgspec.Struct):
     type: Any = None
 
 
-class _Outputs(msgspec.Struct):
-    output: tuple[msgspec.Raw, ...] | None = None
-
-
-class _Finished(msgspec.Struct):
-    response: _Outputs | None = None
-
-
 _type = msgspec.json.Decoder(_Type)
 _whole = msgspec.json.Decoder(_Whole)
 _event = msgspec.json.Decoder(_Event)
-_outputs = msgspec.json.Decoder(_Outputs)
-_finished = msgspec.json.Decoder(_Finished)
+_outputs = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
 _BROKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
@@ -108,55 +96,48 @@ class Answer:
         self.error: msgspec.Raw | None = None
         self.output: tuple[msgspec.Raw, ...] = ()
 
-    def take(self, events: list[bytes]) -> bytes | None:
-        """Take in events; the one that is the last of all, once it is there."""
-        self._kept += events
-        for event in events:
-            if not event.startswith(_DELTAS):
-                payload = payload_of(event)
-                if payload is not None and self._look(payload):
-                    return event
-        self._size += sum(map(len, events))
+    def take(self, events: bytes) -> bytes | None:
+        """Take in events, with an empty line behind each; the one that is the last of all, once it is there."""
+        if not events:
+            return None
+        self._kept.append(events)
+        starts = [found.end() for found in _others(events)]
+        if not _begins_with_part(events):
+            starts.insert(0, 0)
+        for start in starts:
+            event = event_at(events, start)
+            payload = payload_of(event)
+            if payload is not None and self._look(payload):
+                return event
+        self._size += len(events)
         if self._size > _MOST_KEPT:
             self._fold()
         return None
 
     def _look(self, payload: bytes) -> bool:
         """Whether an event is the last."""
-        try:
-            kind = _type.decode(payload).type
-        except _BROKEN:
-            return False  # `[DONE]`, or nothing of this protocol; it is forwarded all the same
-        end = _ENDS.get(kind) if isinstance(kind, str) else None
+        event = _event_in(payload)
+        end = _ENDS.get(event.type) if isinstance(event.type, str) else None
         if end is not None:
-            self._finish(payload, end)
-        elif kind == "response.created":
-            self._take_in(payload)
+            self._finish(payload, event, end)
+        elif event.type == "response.created":
+            self._note(event.response or event)
         return end is not None
 
     def take_whole(self, body: bytes) -> None:
         """Take in an answer that did not come as a stream."""
         try:
             response = _whole.decode(body)
-            output = _outputs.decode(body).output
         except _BROKEN:
             return
         self._note(response)
-        self.output = output or ()
+        self.output = _items(response.output)
         status = response.status if isinstance(response.status, str) else None
         self.end = _ENDS.get(f"response.{status}", "completed")
 
     def broken_off(self) -> None:
         """There is no last event: what came is all there is."""
         self.output = self._rebuilt()
-
-    def _take_in(self, payload: bytes) -> _Whole | None:
-        try:
-            event = _whole.decode(payload)
-        except _BROKEN:
-            return None
-        self._note(event.response or event)
-        return event
 
     def _note(self, response: _Response) -> None:
         if isinstance(response.id, str):
@@ -169,16 +150,12 @@ class Answer:
             if said != _NULL:
                 self.error = said.copy()
 
-    def _finish(self, payload: bytes, end: End) -> None:
+    def _finish(self, payload: bytes, event: _Whole, end: End) -> None:
         self.end = end
-        event = self._take_in(payload)
-        if event is not None and event.type == "error" and self.error is None:
+        self._note(event.response or event)
+        if event.type == "error" and self.error is None:
             self.error = msgspec.Raw(payload)
-        try:
-            said = _finished.decode(payload).response
-        except _BROKEN:
-            said = None
-        self.output = (said.output if said else None) or self._rebuilt()
+        self.output = (_items(event.response.output) if event.response else ()) or self._rebuilt()
         self._kept.clear()
         self._parts.clear()
 
@@ -191,7 +168,7 @@ class Answer:
 
     def _fold(self) -> None:
         """Put the kept events into the items that they belong to; a finished item needs its pieces no more."""
-        for block in self._kept:
+        for block in b"".join(self._kept).split(b"\n\n"):
             try:
                 event = _event.decode(payload_of(block) or b"")
             except _BROKEN:
@@ -226,6 +203,25 @@ class Answer:
 
 
 _NULL = msgspec.Raw(b"null")
+
+
+def _event_in(payload: bytes) -> _Whole:
+    """An event, as far as it has the form of one; `[DONE]` has none, and is forwarded all the same."""
+    try:
+        return _whole.decode(payload)
+    except _BROKEN:
+        pass
+    try:
+        return _Whole(type=_type.decode(payload).type)
+    except _BROKEN:
+        return _Whole()
+
+
+def _items(output: msgspec.Raw) -> tuple[msgspec.Raw, ...]:
+    try:
+        return _outputs.decode(output)
+    except _BROKEN:
+        return ()
 
 
 def _object(raw: msgspec.Raw) -> dict[str, Any] | None:

@@ -7,8 +7,7 @@ secret is in a record: it is redacted before it leaves this module.
 """
 
 import zlib
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -18,13 +17,14 @@ from armarius.clock import Clock
 from armarius.errors import DataError
 from armarius.identity import new_id
 from armarius.recorder.answer import Answer, End
-from armarius.recorder.history import Asked, Items, Known, News, id_of, news_in, read_body
+from armarius.recorder.history import Asked, Histories, Items, Known, News, Pieces, Placed, id_of, read_body, read_news
 from armarius.recorder.identity import Identity, identify
-from armarius.recorder.packing import LARGEST_PLAIN, Inflate, inflater, unpacked
+from armarius.recorder.items import field_of
+from armarius.recorder.packing import LARGEST_PLAIN, Inflate, inflater, packed, unpacked
 from armarius.recorder.sse import EventStream
 from armarius.redact import may_hold_secret, redact
 
-__all__ = ["Exchange", "Histories", "Recording", "line_of"]
+__all__ = ["Exchange", "Inject", "Recording", "line_of"]
 
 _LARGEST_ERROR = 16 << 10
 
@@ -61,29 +61,16 @@ class Exchange(msgspec.Struct, frozen=True, omit_defaults=True):
     schema: str = "armarius.exchange.v1"
 
 
-class Histories:
-    """What of each thread is in the journal; the threads that were heard of last."""
-
-    def __init__(self, most: int = 4096) -> None:
-        self._most = most
-        self._known = OrderedDict[str, Known]()
-
-    def get(self, thread: str | None) -> Known | None:
-        return None if thread is None else self._known.get(thread)
-
-    def put(self, thread: str, known: Known) -> None:
-        self._known[thread] = known
-        self._known.move_to_end(thread)
-        if len(self._known) > self._most:
-            self._known.popitem(last=False)
+Inject = Callable[[bytes, Callable[[], Items], Identity, Placed | None], Placed | None]
+"""What to put into a body, whose items can be read, and where; what was put into one that began in the same way."""
 
 
 class Recording:
     """The record of an exchange that is going on."""
 
     __slots__ = (
-        *("_answer", "_asked", "_begun", "_body", "_clock", "_encoding", "_first", "_inflate", "_is_stream", "_news"),
-        *("_size", "_status", "_stream", "_unread", "at_us", "id", "identity", "injected", "path", "plain"),
+        *("_answer", "_begun", "_body", "_clock", "_first", "_inflate", "_news"),
+        *("_size", "_status", "_stream", "_unread", "at_us", "id", "identity", "injected", "path", "placed", "plain"),
         "request_bytes",
     )
 
@@ -93,6 +80,8 @@ class Recording:
         self.at_us = clock.now_us()
         self.request_bytes = len(body)
         self.injected: tuple[str, ...] = ()
+        self.placed: Placed | None = None
+        """What was put into requests that began as this one does, and is put into this one."""
         self._clock = clock
         self._begun = clock.monotonic_us()
         self._first: int | None = None
@@ -102,10 +91,7 @@ class Recording:
         self._body = list[bytes]()
         self._size = 0
         self._inflate: Inflate | None = None
-        self._encoding = b""
-        self._is_stream = False
         self._unread: str | None = None
-        self._asked = Asked()
         self._news: News | None = None
         self.plain: bytes | None = None
         """The body without its encoding, for whoever puts something into it; None when it cannot be read."""
@@ -117,16 +103,34 @@ class Recording:
 
     def _read(self, headers: Mapping[str, str], body: bytes, histories: Histories) -> None:
         plain = unpacked(body, headers.get("content-encoding", ""))
-        asked = self._asked = read_body(plain)
-        said = _field(asked.client_metadata, "x-codex-turn-metadata")
-        self.identity = identify(headers, cache_key=asked.prompt_cache_key, metadata=said)
-        self._news = news_in(asked.input, histories.get(self.identity.thread))
-        self.plain = plain
+        thread = self.identity.thread
+        news = read_news(plain, histories.get(thread))
+        asked = news.asked
+        if asked.prompt_cache_key is not None or asked.client_metadata is not None:
+            said = field_of(asked.client_metadata, "x-codex-turn-metadata")
+            self.identity = identify(headers, cache_key=asked.prompt_cache_key, metadata=said)
+        if self.identity.thread != thread:  # only its body says whose it is
+            news = read_news(plain, histories.get(self.identity.thread))
+        self._news, self.placed, self.plain = news, news.placed, plain
 
-    @property
+    def with_skills(self, inject: Inject, encoding: str) -> Pieces | None:
+        """The body to send with skills in it; None: as it came."""
+        plain = self.plain
+        placed = self.placed = None if plain is None else inject(plain, self.items, self.identity, self.placed)
+        if plain is None or placed is None or not placed.item:
+            return None
+        body: Pieces = [packed(b"".join(placed.into(plain)), encoding)] if encoding else placed.into(plain)
+        self.injected = placed.names
+        return body
+
     def items(self) -> Items:
-        """The items of the request, as they are in its body."""
-        return self._asked.input if isinstance(self._asked.input, list) else []
+        """The items of the request, as they are in its body; those that were not read are now."""
+        if self._news is None or self.plain is None:
+            return []
+        said = self._news.asked.input
+        if isinstance(said, list) and len(said) < self._news.count:
+            said = read_body(self.plain).input
+        return said if isinstance(said, list) else []
 
     # ---------------------------------------------------------------- the answer
 
@@ -190,7 +194,8 @@ class Recording:
 
     def finish(self, broken: End | None = None) -> Exchange:
         """The record. `broken` says how it was broken off, when it did not end by itself."""
-        answer, asked, news = self._answer, self._asked, self._news
+        answer, news = self._answer, self._news
+        asked = news.asked if news else _NOTHING
         error: Any = answer.error
         if answer.end is None:
             if self._stream is None and broken is None and self._status is not None:
@@ -212,7 +217,7 @@ class Recording:
             status=self._status,
             end=end,
             model=answer.model or asked.model,
-            effort=_field(asked.reasoning, "effort"),
+            effort=field_of(asked.reasoning, "effort"),
             response=answer.id,
             base=news.base if news else None,
             base_count=news.base_count if news else 0,
@@ -229,17 +234,21 @@ class Recording:
             unread=self._unread,
         )
 
+    def closed(self, broken: End | None) -> tuple[Exchange, bytes, tuple[str, Known] | None]:
+        """The record, its line in the journal, and what may be built upon it."""
+        exchange = self.finish(broken)
+        return exchange, line_of(exchange), self.known(exchange)
+
     def known(self, exchange: Exchange) -> tuple[str, Known] | None:
         """What may be built upon, once `exchange` is in the journal: the thread, and what of it is known."""
         news, thread = self._news, self.identity.thread
         if news is None or thread is None or self.identity.kind != "turn" or not news.count:
             return None
         answered = frozenset(name for item in exchange.output if (name := id_of(item)))
-        return thread, Known(self.id, news.count, news.digest, answered)
+        return thread, news.known(self.id, answered, self.placed)
 
 
-def _field(value: Any, name: str) -> Any:
-    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+_NOTHING = Asked()
 
 
 def _by_status(status: int) -> End:
@@ -286,7 +295,7 @@ def _clean(value: Any) -> Any:
             return redact(value) if len(value) >= _SHORTEST else value
         case dict():
             fields = cast("dict[str, Any]", value)
-            return {_clean(name): _clean_field(name, item) for name, item in fields.items()}
+            return {_clean(name): _cleanfield_of(name, item) for name, item in fields.items()}
         case list():
             return [_clean(item) for item in cast("list[Any]", value)]
         case _:
@@ -297,7 +306,7 @@ _SHORTEST = 8  # no rule finds a secret in less
 _SECRET_NAME = ("key", "secret", "passw", "token", "authorization")
 
 
-def _clean_field(name: str, value: Any) -> Any:
+def _cleanfield_of(name: str, value: Any) -> Any:
     """A field whose name says that it holds a secret holds one, though its value alone would not tell."""
     if isinstance(value, str) and any(word in name.lower() for word in _SECRET_NAME):
         together = redact(f'"{name}": "{value}"')

@@ -8,31 +8,29 @@ other one along.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
+from typing import Literal, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
 from armarius.clock import Clock
 from armarius.recorder.access import Gate, Refusal, Route, Upstream
 from armarius.recorder.answer import End
-from armarius.recorder.exchange import Exchange, Histories, Recording, line_of
-from armarius.recorder.history import Known
-from armarius.recorder.identity import Identity
+from armarius.recorder.exchange import Exchange, Inject, Recording
+from armarius.recorder.history import Histories, Known, Pieces
 from armarius.recorder.journal import Journal
-from armarius.recorder.packing import packed
 from armarius.recorder.readers import Limits, Request, ResponseReader
 from armarius.recorder.state import ProxyState
 from armarius.recorder.wire import END, chunk, refusal_answer, request_head, response_head
 
-__all__ = ["Client", "Flow", "Inject", "Provider", "Shared", "Sink", "Ticket"]
+__all__ = ["Client", "Flow", "Provider", "Shared", "Sink", "Ticket"]
 
 _INJECTED = "/responses"
 _RECORDED = (_INJECTED, "/responses/compact")
 _PATIENCE_US = 60_000_000  # between two complaints about the same trouble
 
-Inject = Callable[[bytes, Sequence[msgspec.Raw], Identity], tuple[bytes, tuple[str, ...]]]
-"""The body to send in place of one, whose items are given, and the skills that were put into it."""
+_Words = ParamSpec("_Words")
+_Made = TypeVar("_Made")
 
 Sink = Callable[[Exchange, bytes], None]
 """Told of every exchange that is safe in the journal, and of its line there, which alone is redacted."""
@@ -93,16 +91,34 @@ class Shared:
         say: Callable[[str], None],
     ) -> None:
         self.gate, self.route, self.limits, self.clock, self.seconds = gate, route, limits, clock, seconds
-        self.defer = defer
+        self._defer = defer
+        self._due = list[tuple[bytes, Ticket]]()
         self.state = ProxyState(os.getpid(), clock.now_us(), "", route.shown)
         self.flows = set[Flow]()
         self.journal: Journal | None = None
         self.histories = Histories()
         self.inject: Inject | None = None
         self.sinks: tuple[Sink, ...] = ()
+        self.taken_in = 0
+        """Bytes of bodies, since somebody set it to nothing."""
         self.on_quiet: Callable[[], None] | None = None
         self._say = say
         self._said = (0, "")
+
+    def record(self, line: bytes, ticket: Ticket) -> None:
+        """Write `line` to the journal; `settled` follows.
+
+        All lines of one round of the loop are handed over at once, because each time costs a change of threads; and
+        after the bytes ahead of the last event have left, because the journal's thread would take their time.
+        """
+        self._due.append((line, ticket))
+        if len(self._due) == 1:
+            self._defer(self._hand_over)
+
+    def _hand_over(self) -> None:
+        assert self.journal is not None
+        due, self._due = self._due, []
+        self.journal.append(due)
 
     def settled(self, tickets: list[Ticket], done: bool) -> None:  # noqa: FBT001  # as the journal tells it
         """The journal has, or has not, what belongs to `tickets`."""
@@ -126,7 +142,7 @@ class Shared:
         now = self.clock.monotonic_us()
         if self._said[1] != kind or now - self._said[0] > _PATIENCE_US:
             self._said = (now, kind)
-            self._say(f"{trouble} ({self.state.unrecorded} so far; everything is forwarded)")
+            self._say(f"{trouble} (not recorded so far: {self.state.unrecorded}; everything is forwarded)")
 
 
 class Flow:
@@ -155,16 +171,18 @@ class Flow:
     def is_over(self) -> bool:
         return self._is_over
 
-    def begin(self, upstream: Upstream, target: bytes) -> bytes:
+    def begin(self, upstream: Upstream, target: bytes) -> Pieces:
         """What to send to the provider."""
-        request, body = self._request, self._request.body
+        request = self._request
+        body: Pieces = [request.body]
+        self._shared.taken_in += len(request.body)
         path = target[len(upstream.path) :].partition(b"?")[0].decode("latin-1")
         is_open = self._shared.journal is not None or self._shared.inject is not None
         if is_open and request.method == b"POST" and path in _RECORDED:
-            body = self._open(path, body)
-        size = len(body) if request.has_body else None
+            body = self._open(path, request.body) or body
+        size = sum(map(len, body)) if request.has_body else None
         request.body = b""
-        return request_head(request.method, target, upstream.authority.encode(), request.headers, size) + body
+        return [request_head(request.method, target, upstream.authority.encode(), request.headers, size), *body]
 
     def sent(self, up: Provider) -> None:
         """The request is on its way to the provider."""
@@ -245,10 +263,7 @@ class Flow:
         if request.method == b"HEAD":
             reader.is_complete, reader.keep = True, False  # the parser would wait for a body
         if self._recording is not None:
-            try:
-                self._recording.begin(reader.status, reader.named)
-            except Exception as error:  # noqa: BLE001  # see `_lose`
-                self._lose(error)
+            self._or_lose("NOT RECORDED", self._recording.begin, reader.status, reader.named)
         framing = b"Transfer-Encoding: chunked\r\n" if self._chunked else b""
         if length is not None:
             framing = b"Content-Length: %b\r\n" % length
@@ -283,44 +298,47 @@ class Flow:
 
     # ---------------------------------------------------------------- the record
 
-    def _open(self, path: str, body: bytes) -> bytes:
-        """Begin the record; the body to send."""
+    def _open(self, path: str, body: bytes) -> Pieces | None:
+        """Begin the record; the body to send, None: as it came."""
         shared, named = self._shared, self._request.named
         headers = {name: named[raw].decode("latin-1") for name, raw in _OF_IDENTITY if raw in named}
-        try:
-            recording = Recording(path, headers, body, shared.histories, shared.clock)
-        except Exception as error:  # noqa: BLE001  # see `_lose`
-            self._lose(error)
-            return body
+        recording = self._or_lose("NOT RECORDED", Recording, path, headers, body, shared.histories, shared.clock)
+        if recording is None:
+            return None
         if shared.journal is not None:
             self._recording = recording
-        if path == _INJECTED and shared.inject is not None and recording.plain is not None:
-            try:
-                plain, recording.injected = shared.inject(recording.plain, recording.items, recording.identity)
-                if plain is not recording.plain:
-                    body = packed(plain, headers.get("content-encoding", ""))
-            except Exception as error:  # noqa: BLE001  # a fault of ours: the request goes on as it came
-                recording.injected = ()
-                shared.complain("NOT INJECTED", f"{type(error).__name__}: {error}")
+        sent = None
+        if path == _INJECTED and shared.inject is not None:
+            encoding = headers.get("content-encoding", "")
+            sent = self._or_lose("NOT INJECTED", recording.with_skills, shared.inject, encoding)
         recording.plain = None
-        return body
+        return sent
 
-    def _lose(self, error: Exception) -> None:
-        """A fault of ours in making the record: it is counted and said, and the request goes on without one."""
-        self._recording = None
-        self._shared.state.unrecorded += 1
-        self._shared.complain("NOT RECORDED", f"{type(error).__name__}: {error}")
+    def _or_lose(
+        self,
+        what: Literal["NOT RECORDED", "NOT INJECTED"],
+        step: Callable[_Words, _Made],
+        *words: _Words.args,
+        **named: _Words.kwargs,
+    ) -> _Made | None:
+        """What a step beside the way of the request makes; None after a fault of ours in it, which is said. A request
+        that loses its record by it is counted.
+        """
+        try:
+            return step(*words, **named)
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with us, the request goes on
+            if what == "NOT RECORDED":
+                self._recording = None
+                self._shared.state.unrecorded += 1
+            self._shared.complain(what, f"{type(error).__name__}: {error}")
+            return None
 
     def _take_in(self, data: bytes, *, complete: bool) -> int | None:
         """Record a piece of the answer; from where on it waits until the record is safe."""
         recording = self._recording
         assert recording is not None
-        try:
-            split = recording.feed(data) if data else None
-        except Exception as error:  # noqa: BLE001  # see `_lose`
-            self._lose(error)
-            return None
-        if split is None and complete:
+        split = self._or_lose("NOT RECORDED", recording.feed, data) if data else None
+        if split is None and complete and self._recording is not None:
             if not recording.is_stream:
                 return 0
             self._commit("upstream_cut")  # it ended without its last event
@@ -329,19 +347,14 @@ class Flow:
     def _commit(self, end: End | None = None) -> bool:
         """Write the record; `release` follows. False: there is none."""
         recording, self._recording = self._recording, None
-        journal = self._shared.journal
         assert recording is not None
-        assert journal is not None
         self._since = self._shared.seconds()
-        try:
-            exchange = recording.finish(end)
-            line, known = line_of(exchange), recording.known(exchange)
-        except Exception as error:  # noqa: BLE001  # see `_lose`
-            self._lose(error)
+        made = self._or_lose("NOT RECORDED", recording.closed, end)
+        if made is None:
             return False
-        # Not before the bytes ahead of the last event have left: the journal's thread would take their time.
+        exchange, line, known = made
         told = line if self._shared.sinks else b""  # lines are long, and wait with their tickets
-        self._shared.defer(journal.append, line, Ticket(self, exchange, told, known))
+        self._shared.record(line, Ticket(self, exchange, told, known))
         return True
 
     def release(self) -> None:

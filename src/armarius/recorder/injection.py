@@ -13,15 +13,15 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 
 from armarius.clock import Clock
 from armarius.files import private_folder
-from armarius.recorder.history import id_of
+from armarius.recorder.history import Items, Placed, id_of, place_of
 from armarius.recorder.identity import Identity
-from armarius.recorder.turns import own_words, words_of
+from armarius.recorder.items import own_words, words_of
 from armarius.skills.relevance import relevance
 
 __all__ = ["DEFAULT_TOKENS", "Injector", "Mode", "Offered"]
@@ -36,9 +36,6 @@ _KEPT_S = 30 * 86_400
 _MOST_REMEMBERED = 4096
 
 _LISTED = re.compile(r"^- ([^:\n]{1,200}): .*\(file: ", re.MULTILINE)
-_INPUT = b'"input"'
-_OPENED = re.compile(rb"\s*:\s*\[")
-_BETWEEN = re.compile(rb"[\s,]*")
 _OUR_MARKS = re.compile(r"</?team_skill", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
 
@@ -84,22 +81,28 @@ class Injector:
         self._choices = OrderedDict[str, _Choice]()
         _forget_old(private_folder(folder), clock)
 
-    def __call__(self, body: bytes, items: Sequence[msgspec.Raw], identity: Identity) -> tuple[bytes, tuple[str, ...]]:
-        """The body to send, and the skills that are in it by us."""
+    def __call__(
+        self, body: bytes, read: Callable[[], Items], identity: Identity, before: Placed | None
+    ) -> Placed | None:
+        """What to put into a body, and where; None when there is no place for it. `read` gives the items of the body,
+        `before` is what was put into one that began in the same way.
+        """
         if self._mode == "off" or identity.kind != "turn":
-            return body, ()
+            return None
+        if before is not None:
+            return before
+        items = read()
         place = next((number for number, item in enumerate(items) if own_words(item)), None)
         if place is None:
-            return body, ()
+            return None
         anchor = bytes(items[place])
         name = hashlib.sha256((id_of(items[place]) or "").encode() or anchor).hexdigest()
         choice = self._choices.get(name) or self._kept(name) or self._decide(name, items[: place + 1])
         self._remember(name, choice)
-        at = _offset(body, items[: place + 1]) if choice.item else None
-        if at is None:
-            return body, ()
-        view = memoryview(body)
-        return b"".join((view[:at], choice.item, b",", view[at:])), choice.names
+        if not choice.item:
+            return Placed(0, b"")
+        at = place_of(body, items[: place + 1])
+        return None if at is None else Placed(at, choice.item, choice.names)
 
     # ---------------------------------------------------------------- what was decided
 
@@ -173,27 +176,6 @@ def _listed(item: msgspec.Raw) -> list[str]:
     if b"skills_instructions" not in bytes(item):
         return []
     return _LISTED.findall(words_of(item))
-
-
-def _offset(body: bytes, items: Sequence[msgspec.Raw]) -> int | None:
-    """Where in `body` the last of the first items of its `input` begins.
-
-    Each place that could be the input is tried against all of them, so that a list of the same name in some other
-    part of the body is not taken for it.
-    """
-    start = body.find(_INPUT)
-    while start >= 0:
-        opened = _OPENED.match(body, start + len(_INPUT))
-        at = opened.end() if opened else -1
-        for number, item in enumerate(items if opened else ()):
-            at = cast("re.Match[bytes]", _BETWEEN.match(body, at)).end()
-            if not body.startswith(item, at):
-                break
-            if number == len(items) - 1:
-                return at
-            at += len(item)
-        start = body.find(_INPUT, start + 1)
-    return None
 
 
 def _forget_old(folder: Path, clock: Clock) -> None:

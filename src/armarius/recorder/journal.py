@@ -47,7 +47,7 @@ class Journal:
         self._folder = folder
         self._clock = clock
         self._safe = safe
-        self._queue = queue.SimpleQueue[tuple[bytes, Any] | None]()
+        self._queue = queue.SimpleQueue[list[tuple[bytes, Any]] | None]()
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._descriptor: int | None = None
         self._size = 0
@@ -64,9 +64,9 @@ class Journal:
         if self._descriptor is not None:
             os.close(self._descriptor)
 
-    def append(self, line: bytes, ticket: Any) -> None:
-        """Write `line` soon; `safe` is called with the ticket afterwards, once."""
-        self._queue.put((line, ticket))
+    def append(self, entries: list[tuple[bytes, Any]]) -> None:
+        """Write lines soon; `safe` is called with the ticket of each afterwards, once."""
+        self._queue.put(entries)
 
     def _work(self) -> None:
         while True:
@@ -80,11 +80,11 @@ class Journal:
     def _batch(self) -> tuple[list[tuple[bytes, Any]], bool]:
         """All lines that wait, after the first has come; and whether there will be no more."""
         batch = list[tuple[bytes, Any]]()
-        entry = self._queue.get()
-        while entry is not None:
-            batch.append(entry)
+        entries = self._queue.get()
+        while entries is not None:
+            batch += entries
             try:
-                entry = self._queue.get_nowait()
+                entries = self._queue.get_nowait()
             except queue.Empty:
                 return batch, False
         return batch, True

@@ -5,6 +5,7 @@ Invariant: one pull at a time; what is offered is there to be read, and is what 
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -15,9 +16,14 @@ from armarius.skills.document import read_document
 from armarius.skills.hub import Source
 from armarius.skills.managed import Managed
 
-__all__ = ["Skills", "SkillsState"]
+__all__ = ["Skills", "SkillsState", "synced_skills"]
 
 _LONGEST_WAIT_S = 600.0
+
+
+def synced_skills(codex_home: Path, folder: Path) -> Managed:
+    """The team's skills among those of a CODEX_HOME; `folder` is the recorder's own."""
+    return Managed(codex_home / "skills", folder / "skills" / "synced")
 
 
 class SkillsState(msgspec.Struct):

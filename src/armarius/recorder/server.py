@@ -25,10 +25,13 @@ from armarius.errors import HostError
 from armarius.recorder.access import TOKEN_HEADER, Gate, Listen, Refusal, Route, Upstream, forwarded_target
 from armarius.recorder.callback import CALLBACK_PATH, LARGEST_CALL
 from armarius.recorder.flow import Flow, Shared, Ticket
+from armarius.recorder.heap import give_back
+from armarius.recorder.history import Pieces
 from armarius.recorder.journal import Journal
 from armarius.recorder.readers import Limits, Request, RequestReader, ResponseReader, Unacceptable, Unreadable
 from armarius.recorder.state import ProxyState
 from armarius.recorder.team import Team
+from armarius.recorder.tls import trusting, why_not
 from armarius.recorder.wire import own_answer, refusal_answer
 
 __all__ = ["STATUS_PATH", "Serving", "ask_state", "run_proxy", "serve"]
@@ -38,6 +41,7 @@ _SWEEP_S = 1.0
 _GRACE_S = 10.0
 _ASK_S = 5.0
 _LARGEST_STATE = 1 << 20
+_MUCH = 4 << 20
 
 
 class _Proxy:
@@ -50,7 +54,7 @@ class _Proxy:
         self._tasks = set[asyncio.Task[None]]()
         self._tls: ssl.SSLContext | None = None
 
-    def send(self, upstream: Upstream, flow: Flow, data: bytes) -> None:
+    def send(self, upstream: Upstream, flow: Flow, data: Pieces) -> None:
         """Send a request on a connection that is free, or on a new one."""
         idle = self.idle.get(upstream)
         while idle:
@@ -62,17 +66,16 @@ class _Proxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self, upstream: Upstream, flow: Flow, data: bytes) -> None:
+    async def _connect(self, upstream: Upstream, flow: Flow, data: Pieces) -> None:
         if upstream.scheme == "https" and self._tls is None:
-            self._tls = ssl.create_default_context()
+            self._tls = trusting()
         tls = self._tls if upstream.scheme == "https" else None
         connecting = self.loop.create_connection(lambda: _Up(self, upstream), upstream.host, upstream.port, ssl=tls)
         try:
             _, up = await asyncio.wait_for(connecting, self.shared.limits.connect)
         except (OSError, TimeoutError) as error:
             if not flow.is_over:
-                reason = error.strerror or "no answer in time"
-                flow.fail(Refusal(502, "upstream", f"cannot reach {upstream.url}: {reason}"))
+                flow.fail(Refusal(502, "upstream", f"cannot reach {upstream.url}: {why_not(error)}"))
             return
         if flow.is_over:
             up.transport.abort()
@@ -91,6 +94,9 @@ class _Proxy:
             down.check(now)
         for flow in list(self.shared.flows):
             flow.check(now)
+        if self.shared.taken_in > _MUCH:
+            self.shared.taken_in = 0
+            give_back()
         self.loop.call_later(_SWEEP_S, self.sweep)
 
     async def drain(self) -> None:
@@ -278,13 +284,13 @@ class _Up(asyncio.Protocol):
             return
         self.flow.answered(self.reader)
 
-    def carry(self, flow: Flow, data: bytes) -> None:
+    def carry(self, flow: Flow, data: Pieces) -> None:
         """Send a request, whose answer is for `flow`."""
         self.flow = flow
         self.heard = self._proxy.loop.time()
         self.reader.expect()
         flow.sent(self)
-        self.transport.write(data)
+        self.transport.writelines(data)
 
     def pause(self) -> None:
         self.transport.pause_reading()

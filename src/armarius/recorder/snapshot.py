@@ -14,7 +14,7 @@ import msgspec
 
 from armarius.clock import rfc3339
 from armarius.recorder.exchange import Exchange
-from armarius.recorder.turns import own_words, words_of
+from armarius.recorder.items import Item, field_of, own_words, read_item, words_of
 
 __all__ = ["Mark", "Progress", "Snapshot", "SnapshotTurn", "build", "join"]
 
@@ -79,22 +79,6 @@ class Progress(msgspec.Struct):
     seen: set[str] = set()
 
 
-class _Item(msgspec.Struct):
-    id: str | None = None
-    type: Any = None
-    role: Any = None
-    name: Any = None
-    call_id: Any = None
-    arguments: Any = None
-    input: Any = None
-    action: Any = None
-    output: Any = None
-    summary: Any = None
-
-
-_item = msgspec.json.Decoder(_Item)
-
-
 def build(session: str, alias: str, exchanges: Sequence[Exchange], progress: Progress) -> Snapshot:
     """The next part, of `exchanges`; `progress` goes on to behind it."""
     turns = list[SnapshotTurn]()
@@ -138,11 +122,11 @@ def _add(
     turns: list[SnapshotTurn], open_turns: dict[str, SnapshotTurn], exchange: Exchange, progress: Progress
 ) -> None:
     raws = _new(exchange, progress)
-    items = [_read(raw) for raw in raws]
+    items = [read_item(raw) for raw in raws]
     said = [text for raw in raws if (text := own_words(raw))]
     turn = _turn_of(turns, open_turns, exchange, progress, begins=bool(said))
     _append(turn, "prompt_text", said)
-    outputs = [_read(raw) for raw in exchange.output]
+    outputs = [read_item(raw) for raw in exchange.output]
     progress.seen.update(item.id for item in (*items, *outputs) if item.id)
     names = {call["id"]: call["function"]["name"] for call in turn.tool_calls}
     for item in items:
@@ -153,12 +137,12 @@ def _add(
             _append(turn, "response_text", [words_of(raw)])
         elif item.type == "reasoning":
             _append(turn, "reasoning_content", [_summary(item)])
-        elif isinstance(item.type, str) and item.type.endswith("_call"):
+        elif item.is_call:
             _add_call(turn, item)
     turn.end, turn.model = exchange.end, exchange.model
     turn.injected_skills += [name for name in exchange.injected if name not in turn.injected_skills]
     for name in ("input_tokens", "output_tokens"):
-        count = _field(exchange.usage, name)
+        count = field_of(exchange.usage, name)
         turn.usage[name] = turn.usage.get(name, 0) + (count if isinstance(count, int) else 0)
 
 
@@ -166,15 +150,11 @@ def _new(exchange: Exchange, progress: Progress) -> list[msgspec.Raw]:
     """The items that no part has. A history that had to be recorded whole again says something new only after the
     last answer in it.
     """
-    raws = [raw for raw in exchange.input if not ((name := _read(raw).id) and name in progress.seen)]
+    raws = [raw for raw in exchange.input if not ((name := read_item(raw).id) and name in progress.seen)]
     if exchange.base is not None or not progress.part:
         return raws
-    answers = [place for place, raw in enumerate(raws) if _is_answer(_read(raw))]
+    answers = [place for place, raw in enumerate(raws) if read_item(raw).is_answer]
     return raws[answers[-1] + 1 :] if answers else raws
-
-
-def _is_answer(item: _Item) -> bool:
-    return item.role == "assistant" or (isinstance(item.type, str) and item.type.endswith("_call"))
 
 
 def _turn_of(
@@ -216,7 +196,7 @@ def _append(turn: SnapshotTurn, field: str, texts: Iterable[str]) -> None:
     setattr(turn, field, _cut(together, _LONGEST_TEXT))
 
 
-def _add_call(turn: SnapshotTurn, item: _Item) -> None:
+def _add_call(turn: SnapshotTurn, item: Item) -> None:
     arguments = next((text for text in (item.arguments, item.input) if isinstance(text, str)), None)
     if arguments is None:
         arguments = "" if item.action is None else msgspec.json.encode(item.action).decode()
@@ -233,7 +213,7 @@ def _add_call(turn: SnapshotTurn, item: _Item) -> None:
             turn.read_skills.append(read)
 
 
-def _result(item: _Item, names: dict[str, str]) -> dict[str, Any]:
+def _result(item: Item, names: dict[str, str]) -> dict[str, Any]:
     text = item.output if isinstance(item.output, str) else msgspec.json.encode(item.output).decode()
     code = _EXIT.search(text)
     failed = code is not None and int(code[1]) != 0
@@ -242,13 +222,9 @@ def _result(item: _Item, names: dict[str, str]) -> dict[str, Any]:
     return told | {"error_type": f"exit {code[1]}" if code and failed else None, "content": _cut(text, _LONGEST_OUTPUT)}
 
 
-def _summary(item: _Item) -> str:
-    texts = (_field(part, "text") for part in _listed(item.summary))
+def _summary(item: Item) -> str:
+    texts = (field_of(part, "text") for part in _listed(item.summary))
     return "\n".join(text for text in texts if isinstance(text, str))
-
-
-def _field(value: Any, name: str) -> Any:
-    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
 
 
 def _listed(value: Any) -> list[Any]:
@@ -259,10 +235,3 @@ def _cut(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     return f"{text[: most // 2]}\n[… {len(text) - most:,} characters left out …]\n{text[-(most - most // 2) :]}"
-
-
-def _read(raw: msgspec.Raw) -> _Item:
-    try:
-        return _item.decode(raw)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _Item()

@@ -16,6 +16,7 @@ from armarius.clock import Clock
 from armarius.errors import ArmariusError
 from armarius.files import private_folder
 from armarius.recorder.exchange import Exchange
+from armarius.recorder.items import read_item
 from armarius.recorder.snapshot import Progress, Snapshot, build, join
 from armarius.recorder.turns import exchanges_in, read_exchange
 from armarius.store.objects import Missing, Objects
@@ -25,7 +26,8 @@ __all__ = ["Cadence", "Snapshots", "SnapshotsState", "read_session"]
 _LARGEST_PART = 256 << 20
 _MOST_PENDING = 4 << 20
 _MOST_HELD = 8 << 20
-_MOST_CLOSED = 10_000
+_MOST_CLOSED = 2_000
+_MOST_QUIET = 256
 _CATCH_UP_US = 7 * 86_400 * 1_000_000
 _RETRY_US = 30_000_000
 _MOST_OPEN = 4
@@ -135,6 +137,7 @@ class Snapshots:
         session = self._open.get(name)
         if session is None:
             session = self._open[name] = _Session(self._progress.setdefault(name, Progress()))
+        self._open[name] = self._open.pop(name)  # the one that was heard of last stands last
         if exchange.id in session.ids:
             return
         session.ids.add(exchange.id)
@@ -158,12 +161,10 @@ class Snapshots:
             if session.pending and (every or (is_due and now >= session.try_us)):
                 self._write(name, session, now)
             if is_idle and not session.pending:
-                del self._open[name]
-                session.progress.seen = set()
-                session.progress.last = _newest(session.progress)
-                self._progress[name] = self._progress.pop(name)
-                while len(self._progress) - len(self._open) > _MOST_CLOSED:
-                    self._forget_oldest()
+                self._close(name)
+        quiet = [name for name, session in self._open.items() if not session.pending]
+        for name in quiet[:-_MOST_QUIET]:
+            self._close(name)
         if self._held() > _MOST_HELD:
             self._open.clear()
             self._is_behind = True  # the journal has it all
@@ -201,9 +202,20 @@ class Snapshots:
     def _held(self) -> int:
         return sum(session.bytes for session in self._open.values())
 
-    def _forget_oldest(self) -> None:
-        """The parts themselves say how far a session is, if it ever goes on."""
-        del self._progress[next(name for name in self._progress if name not in self._open)]
+    def _close(self, name: str) -> None:
+        """Keep of a session how far it is, and of the oldest not even that: their parts say it, if they ever go on."""
+        progress = self._open.pop(name).progress
+        progress.seen, progress.last = set(), _newest(progress)
+        self._progress.pop(name, None)
+        self._progress[name] = progress
+        self._forget()
+
+    def _forget(self) -> None:
+        if len(self._progress) - len(self._open) <= _MOST_CLOSED:
+            return
+        closed = [name for name in self._progress if name not in self._open]
+        for name in closed[:-_MOST_CLOSED]:
+            del self._progress[name]
 
     # ---------------------------------------------------------------- writing
 
@@ -274,7 +286,9 @@ class Snapshots:
                 continue  # cut off by a loss of power; the part itself says the same
             since = since or line.since_us
             if line.progress is not None:
+                self._progress.pop(line.session, None)
                 self._progress[line.session] = line.progress
+                self._forget()
         if not since:
             since = self._clock.now_us()
             self._append(_Line(since_us=since))
@@ -309,35 +323,9 @@ def _copy(progress: Progress) -> Progress:
 
 
 def _ids(exchange: Exchange) -> set[str]:
-    found = set[str]()
-    for raw in (*exchange.input, *exchange.output):
-        try:
-            found.add(_named.decode(raw).id)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            continue
-    return found
-
-
-class _Named(msgspec.Struct):
-    id: str
-
-
-class _Kind(msgspec.Struct):
-    type: str = ""
-
-
-_named = msgspec.json.Decoder(_Named)
-_kind = msgspec.json.Decoder(_Kind)
+    return {name for raw in (*exchange.input, *exchange.output) if (name := read_item(raw).id)}
 
 
 def _ends_turn(exchange: Exchange) -> bool:
     """Whether the model has nothing more to do: it completed, and asked for no tool."""
-    if exchange.end != "completed":
-        return False
-    for raw in exchange.output:
-        try:
-            if _kind.decode(raw).type.endswith("_call"):
-                return False
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            continue
-    return True
+    return exchange.end == "completed" and not any(read_item(raw).is_call for raw in exchange.output)

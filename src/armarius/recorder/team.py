@@ -17,11 +17,11 @@ from armarius.errors import UsageError
 from armarius.recorder.beside import Beside
 from armarius.recorder.callback import CallGate, callback_secret
 from armarius.recorder.evolution import Api, Evolution, EvolutionState
-from armarius.recorder.exchange import Exchange
-from armarius.recorder.flow import Inject, Sink
+from armarius.recorder.exchange import Exchange, Inject
+from armarius.recorder.flow import Sink
 from armarius.recorder.injection import DEFAULT_TOKENS, Injector, Mode
 from armarius.recorder.outbound import Outbound, hub_reader, parse_endpoint
-from armarius.recorder.pull import Skills, SkillsState
+from armarius.recorder.pull import Skills, SkillsState, synced_skills
 from armarius.recorder.snapshots import Cadence, Snapshots, SnapshotsState
 from armarius.recorder.state import ProxyState
 from armarius.skills.hub import MANIFEST, FolderSource, HubSource, Source
@@ -111,7 +111,7 @@ class _Opening(msgspec.Struct, frozen=True):
     def skills(self, place: str) -> None:
         plan, clock, own = self.plan, self.clock, self.plan.folder / "skills"
         if plan.inject == "off":
-            managed = Managed(plan.codex_home / "skills", own / "synced")
+            managed = synced_skills(plan.codex_home, plan.folder)
         else:
             managed = Managed(own / "injected", own / "kept")
         every_s = plan.reload_s if plan.reload == "poll" else None

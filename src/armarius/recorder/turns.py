@@ -10,11 +10,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from armarius.recorder.exchange import Exchange
+from armarius.recorder.items import Item, read_item, said_in, text_of
 from armarius.recorder.journal import read_journal
 
 __all__ = [
@@ -23,19 +23,11 @@ __all__ = [
     "RecordedTurn",
     "exchanges_in",
     "list_sessions",
-    "own_words",
     "read_exchange",
-    "words_in",
-    "words_of",
 ]
 
-_CONTEXT = re.compile(
-    r"\s*(?:<(?:environment_context|user_instructions|skill|turn_aborted|user_action|hook_prompt|user_shell_command"
-    r"|subagent_notification|permissions)\b|# AGENTS\.md instructions for |Another language model started to solve)"
-)
 _MENTIONED = re.compile(r"\s*<skill>\s*<name>([^<]{1,200})</name>")
 _SKILL_FILE = re.compile(r"([\w.@+-]{1,200})/SKILL\.md\b")
-_CALLS = ("function_call", "custom_tool_call", "local_shell_call", "mcp_call", "web_search_call")
 
 
 class RecordedTurn(msgspec.Struct):
@@ -84,21 +76,7 @@ class _Usage(msgspec.Struct):
     output_tokens: int = 0
 
 
-class _Content(msgspec.Struct):
-    text: Any = None
-
-
-class _Item(msgspec.Struct):
-    id: str | None = None
-    type: Any = None
-    role: Any = None
-    content: Any = None
-    arguments: Any = None
-    input: Any = None
-
-
 _exchange = msgspec.json.Decoder(Exchange)
-_item = msgspec.json.Decoder(_Item)
 
 
 def exchanges_in(folder: Path, broken: list[str], since_us: int = 0) -> Iterator[Exchange]:
@@ -151,18 +129,18 @@ def _add(session: RecordedSession, exchange: Exchange, seen: set[str]) -> None:
         what = identity.kind if identity.kind != "turn" else f"subagent {identity.subagent}".rstrip()
         session.others[what] = session.others.get(what, 0) + 1
         return
-    items = [item for raw in exchange.input if (item := _read(raw)).id not in seen]
+    items = [item for raw in exchange.input if (item := read_item(raw)).id not in seen]
     seen.update(item.id for item in items if item.id)
     turn = _turn_of(session, exchange, items)
     if turn is not None:
         _extend(turn, exchange, items, usage)
 
 
-def _turn_of(session: RecordedSession, exchange: Exchange, items: list[_Item]) -> RecordedTurn | None:
+def _turn_of(session: RecordedSession, exchange: Exchange, items: list[Item]) -> RecordedTurn | None:
     """The turn that an exchange is part of. Without an id, words of the user's begin a new one."""
     name = exchange.identity.turn
     last = session.turns[-1] if session.turns else None
-    if last is not None and (last.turn == name if name else not words_in(items, whole=exchange.base is None)):
+    if last is not None and (last.turn == name if name else not _words_in(items, whole=exchange.base is None)):
         return last
     earlier = next((turn for turn in session.turns if name and turn.turn == name), None)
     if earlier is not None:
@@ -172,66 +150,31 @@ def _turn_of(session: RecordedSession, exchange: Exchange, items: list[_Item]) -
     return turn
 
 
-def _extend(turn: RecordedTurn, exchange: Exchange, items: list[_Item], usage: _Usage) -> None:
-    outputs = [_read(item) for item in exchange.output]
-    for words in words_in(items, whole=exchange.base is None):
+def _extend(turn: RecordedTurn, exchange: Exchange, items: list[Item], usage: _Usage) -> None:
+    outputs = [read_item(item) for item in exchange.output]
+    for words in _words_in(items, whole=exchange.base is None):
         if words not in turn.said:
             turn.said.append(words)
-    turn.answered = next((text for item in reversed(outputs) if (text := _text(item))), turn.answered)
+    turn.answered = next((text for item in reversed(outputs) if (text := text_of(item))), turn.answered)
     turn.exchanges += 1
-    turn.calls += sum(item.type in _CALLS for item in outputs)
+    turn.calls += sum(item.is_call for item in outputs)
     turn.end = exchange.end
     turn.input_tokens += usage.input_tokens
     turn.output_tokens += usage.output_tokens
     _union(turn.skills_injected, exchange.injected)
-    _union(turn.skills_mentioned, (found[1] for item in items if (found := _MENTIONED.match(_text(item)))))
+    _union(turn.skills_mentioned, (found[1] for item in items if (found := _MENTIONED.match(text_of(item)))))
     called = (value for item in outputs for value in (item.arguments, item.input) if isinstance(value, str))
     _union(turn.skills_read, (name for text in called for name in _SKILL_FILE.findall(text)))
 
 
-def words_in(items: list[_Item], *, whole: bool) -> list[str]:
+def _words_in(items: list[Item], *, whole: bool) -> list[str]:
     """The user's own words among items; of a `whole` history only those after the last answer."""
     if whole:
-        answers = [place for place, item in enumerate(items) if item.role == "assistant" or item.type in _CALLS]
+        answers = [place for place, item in enumerate(items) if item.is_answer]
         later = items[answers[-1] + 1 :] if answers else items
-        said = _said(later)
-        return said or _said(items)[-1:]
-    return _said(items)
-
-
-def _said(items: list[_Item]) -> list[str]:
-    texts = (_text(item) for item in items if item.role == "user" and item.type in (None, "message"))
-    return [text for text in texts if text and not _CONTEXT.match(text)]
-
-
-def own_words(raw: msgspec.Raw) -> str:
-    """What an item says, when it is a message in the user's own words; else nothing."""
-    return next(iter(_said([_read(raw)])), "")
-
-
-def words_of(raw: msgspec.Raw) -> str:
-    """What an item says, when it is a message of anybody's."""
-    return _text(_read(raw))
-
-
-def _text(item: _Item) -> str:
-    """The words of a message."""
-    if item.role is None:
-        return ""
-    if isinstance(item.content, str):
-        return item.content
-    try:
-        parts = msgspec.convert(item.content or [], list[_Content])
-    except msgspec.ValidationError:
-        return ""
-    return "\n".join(part.text for part in parts if isinstance(part.text, str))
-
-
-def _read(raw: msgspec.Raw) -> _Item:
-    try:
-        return _item.decode(raw)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _Item()
+        said = said_in(later)
+        return said or said_in(items)[-1:]
+    return said_in(items)
 
 
 def _usage(exchange: Exchange) -> _Usage:

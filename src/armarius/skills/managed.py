@@ -7,6 +7,7 @@ the name of a skill stays, and so does a version of ours that somebody has edite
 """
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
@@ -79,6 +80,27 @@ class Managed:
         mark = None if again else listing.etag
         return Synced(tuple(added), tuple(updated), tuple(removed), tuple(kept), mark)
 
+    def withdraw(self, *, dry_run: bool = False) -> Synced:
+        """Take all skills of ours out of the folder, and nothing else; versions that were edited stay, and are said."""
+        removed, kept = list[str](), list[str]()
+        if not self._store.is_dir():
+            return Synced()
+        with self._locked():
+            for name in self.names():
+                try:
+                    self._may_change(name, self._version(name))
+                except ArmariusError as error:
+                    kept.append(error.message)
+                    continue
+                if not dry_run:
+                    (self.folder / name).unlink()
+                removed.append(name)
+            if not dry_run and self._made.exists():
+                self._made.unlink()
+                with contextlib.suppress(OSError):  # there is something of somebody else's in it
+                    self.folder.rmdir()
+        return Synced(removed=tuple(removed), kept=tuple(kept))
+
     def names(self) -> list[str]:
         """The skills that are ours."""
         if not self.folder.is_dir():
@@ -95,12 +117,19 @@ class Managed:
     def _versions(self) -> Path:
         return self._store / "versions"
 
+    @property
+    def _made(self) -> Path:
+        """Is there when the folder was not there before us."""
+        return self._store / f"made-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]}"
+
     @contextlib.contextmanager
     def _locked(self) -> Generator[None]:
         try:
             with locked(private_folder(self._store) / "lock"):
                 private_folder(self._versions)
-                self.folder.mkdir(parents=True, exist_ok=True)
+                if not self.folder.exists():
+                    self.folder.mkdir(parents=True)
+                    self._made.touch()
                 yield
         except OSError as error:
             raise HostError("skills", f"cannot write below {self.folder}: {error.strerror}", "check it") from error

@@ -9,7 +9,7 @@ COMMANDS = {
     "install": "Give Codex a profile that goes through the recorder.",
     "status": "Say whether the recorder runs, and what it has done.",
     "doctor": "Look at everything that has to fit together.",
-    "uninstall": "Take the profile out again.",
+    "uninstall": "Take the profile and the skills out again.",
     "sessions": "List what was recorded.",
 }
 

@@ -17,8 +17,11 @@ def command(*, as_json: bool) -> int:
     if as_json:
         print_json(answer)
         return 0
-    head = ("SESSION", "LAST", "TURNS", "REQUESTS", "TOKENS IN", "OUT", "ENDS", "FIRST WORDS")
-    print_table(head, [_cells(session) for session in answer.sessions])
+    if answer.sessions:
+        head = ("SESSION", "LAST", "TURNS", "REQUESTS", "TOKENS IN", "OUT", "ENDS", "FIRST WORDS")
+        print_table(head, [_cells(session) for session in answer.sessions])
+    else:
+        say("Nothing is recorded yet; see `armarius proxy status`.")
     for place in answer.broken:
         say(f"{place} cannot be read", err=True)
     return 0

@@ -28,25 +28,28 @@ def _told(status: ProxyStatus) -> str:
         return f"Nothing answers at {status.base_url}; run `armarius proxy serve`."
     lines = [
         f"{state.listen} since {rfc3339(state.since_us)}, process {state.pid}, forwarding to {state.upstream}",
-        f"{state.requests} requests, {state.active} on their way; {state.refused} refused",
+        f"{_count(state.requests, 'request')}, {state.active} on the way; {state.refused} refused",
     ]
     if state.journal is None:
         lines.append("recording nothing")
     else:
         lines.append(f"{state.recorded} recorded, {state.journal.bytes:,} bytes below {state.journal.folder}")
     if state.skills is not None:
-        lines.append(f"{state.skills.skills} skills of {state.skills.source} in {state.skills.folder}")
+        lines.append(f"{_count(state.skills.skills, 'skill')} of {state.skills.source} in {state.skills.folder}")
         lines += [f"  left alone: {kept}" for kept in state.skills.kept]
     if state.snapshots is not None:
-        lines.append(
-            f"{state.snapshots.written} snapshots, {state.snapshots.bytes:,} bytes, in {state.snapshots.place}"
-        )
+        written, size = _count(state.snapshots.written, "snapshot"), f"{state.snapshots.bytes:,} bytes"
+        lines.append(f"{written}, {size}, in {state.snapshots.place}")
     if state.evolution is not None:
         under_way = f", {state.evolution.job} under way" if state.evolution.job else ""
-        lines.append(f"{state.evolution.done} orders done by {state.evolution.service}{under_way}")
+        lines.append(f"{_count(state.evolution.done, 'order')} done by {state.evolution.service}{under_way}")
     for part in (state.skills, state.snapshots, state.evolution):
         if part is not None and part.trouble:
             lines.append(f"TROUBLE: {part.trouble}")
     if state.unrecorded:
-        lines.append(f"NOT RECORDED: {state.unrecorded} exchanges; {state.trouble}")
+        lines.append(f"NOT RECORDED: {_count(state.unrecorded, 'exchange')}; {state.trouble}")
     return "\n".join(lines)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
