@@ -91,6 +91,8 @@ OWNERS = (
     Rule(("obstore",), ("store/objects.py",), "one module speaks to buckets, and checks every key"),
     Rule(("httptools",), ("recorder/readers.py",), "one module parses HTTP, and has no socket"),
     Rule(("mcp", "anyio"), ("mcp_server/server.py",), "one module speaks the protocol; it is an extra"),
+    Rule(("arro3",), ("audit/parquet.py",), "one module writes tables; the library is an extra"),
+    Rule(("opentelemetry", "google"), ("audit/otlp_post.py",), "one module speaks to collectors; they are an extra"),
     Rule(("click",), ("cli/*",), "only the command line knows about the command line"),
     Rule(
         ("armarius.testing",),
@@ -108,6 +110,8 @@ STANDARD_LIBRARY_ONLY = ("codex/guard.py", "codex/hook_program.py")
 """They run as `python -I -S`, where nothing else can be imported."""
 
 IN_FUNCTIONS = {
+    ("cli/audit/export.py", "armarius.audit.otlp_post"): "the messages are an extra",
+    ("cli/audit/export.py", "armarius.audit.parquet"): "the library is an extra, and takes 30 MB",
     ("cli/mcp.py", "armarius.mcp_server.server"): "the protocol is an extra, and takes a second",
     ("cli/worker.py", "armarius.dispatch.worker"): "DBOS takes a second, which help and schemas need not wait for",
     ("codex/daemon.py", "armarius.codex.unix_websocket"): "40 ms and 13 MB that only a living daemon is worth",

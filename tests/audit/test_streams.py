@@ -148,6 +148,15 @@ def test_a_run_is_told_with_all_that_happened(streams: Streams) -> None:
     assert [step.line for step in run.timeline] == sorted(step.line for step in run.timeline)
 
 
+def test_lines_have_their_numbers_in_whichever_order_runs_are_asked_for(streams: Streams) -> None:
+    done = take_in(streams, stream(thread="t-1") + stream(thread="t-2") + stream(thread="t-3"))
+    whole = streams.stream(done.id)
+    runs = streams.runs(whole)
+    for order in ((0, 1, 2), (2, 0, 1), (1, 1, 0)):
+        firsts = [next(streams.lines(whole, runs[number])).number for number in order]
+        assert firsts == [1 + 3 * number for number in order]
+
+
 def test_a_resumed_thread_counts_only_what_it_grew_by(streams: Streams) -> None:
     for spent in (6_000, 1_000, 3_000):  # in whichever order they come
         take_in(streams, stream(spent=spent))

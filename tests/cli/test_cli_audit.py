@@ -52,6 +52,38 @@ def test_what_codex_printed_is_taken_in_and_told(terminal: Terminal, model: Mode
     assert (terminal.type("audit", "export").out, terminal.type("audit", "report").code) == ("", 0)
 
 
+STREAM = (
+    b'{"type":"thread.started","thread_id":"t-1"}\n{"type":"turn.started"}\n{"type":"item.completed","item":{"id":"0",'
+    b'"type":"command_execution","command":"echo hi","aggregated_output":"","exit_code":0,"status":"completed"}}\n'
+)
+
+
+def test_what_was_taken_in_is_handed_on_and_checked(terminal: Terminal, check: Check) -> None:
+    assert terminal.type("audit", "ingest", "-", stdin=STREAM).code == 0
+    table, spans = terminal.project / "events.parquet", terminal.project / "spans.jsonl"
+    done = terminal.type("audit", "export", "--format", "parquet", "-o", str(table), "--json").answer
+    check(done)
+    assert (done["runs"], done["rows"], table.read_bytes()[:4]) == (1, 3, b"PAR1")
+    done = terminal.type("audit", "export", "--format", "otel", "-o", str(spans), "--json").answer
+    check(done)
+    (request,) = (json.loads(line) for line in spans.read_text().splitlines())
+    names = [span["name"] for span in request["resourceSpans"][0]["scopeSpans"][0]["spans"]]
+    assert names == ["invoke_agent codex", "execute_tool shell"]
+    assert "echo hi" not in spans.read_text()
+    first_spans = spans.read_bytes()
+    assert terminal.type("audit", "export", "--format", "otel", "-o", str(spans)).code == 0
+    assert spans.read_bytes() == first_spans
+    verified = terminal.type("audit", "verify", "--json").answer
+    check(verified)
+    assert (verified["is_intact"], verified["streams"]) == (True, 1)
+    (kept,) = Path(terminal.environ["ARMARIUS_HOME"], "streams.sqlite.streams").glob("*.jsonl")
+    data = kept.read_bytes()
+    kept.write_bytes(data.replace(b"echo hi", b"echo ho"))
+    changed = terminal.type("audit", "verify", "--json")
+    assert (changed.code, [one["code"] for one in changed.answer["changes"]]) == (1, ["stream-edited"])
+    kept.write_bytes(data)
+
+
 def test_what_cannot_be_taken_in_is_said(terminal: Terminal, tmp_path: Path) -> None:
     none = terminal.type("audit", "report", "--json")
     assert (none.code, none.error["code"]) == (3, "streams-missing")
@@ -66,6 +98,18 @@ def test_what_cannot_be_taken_in_is_said(terminal: Terminal, tmp_path: Path) -> 
     unknown = terminal.type("audit", "report", "--run", "x", "--json")
     assert (unknown.code, unknown.error["code"]) == (3, "stream-unknown")
     assert terminal.type("audit", "report", "--run", "x", "--latest").code == 2
+    assert terminal.type("audit", "verify").code == 0, "a record without streams is whole"
+    for words in (
+        ["--format", "parquet"],
+        ["--format", "otel"],
+        ["--format", "otel", "-o", "x", "--to", "http://127.0.0.1:9"],
+        ["--to", "http://127.0.0.1:9"],
+    ):
+        assert terminal.type("audit", "export", *words).code == 2
+    (headers := tmp_path / "headers").write_text("Authorization: Bearer x\nno header, but my-secret\n")
+    where = ["--to", "http://127.0.0.1:9", "--headers", str(headers)]
+    done = terminal.type("audit", "export", "--format", "otel", *where, "--json")
+    assert (done.code, done.error["code"], "my-secret" in str(done.error)) == (3, "headers", False)
     assert list(tmp_path.rglob("*.tmp")) == []
 
 

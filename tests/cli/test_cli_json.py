@@ -13,7 +13,7 @@ from armarius.cli.schema import EDITS, schema_named
 from support.terminal import Terminal
 
 ANSWERS = {
-    "audit export": {"audit_event"},
+    "audit export": {"audit_event", "audit_exported"},
     "audit ingest": {"audit_ingest"},
     "audit prune": {"audit_prune"},
     "audit report": {"audit_report"},

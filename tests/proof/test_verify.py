@@ -47,10 +47,12 @@ def receipt(recorded: Recorded, number: int) -> Path:
 def test_what_nobody_has_changed_is_intact(recorded: Recorded) -> None:
     done = checked(recorded)
     assert (done.is_intact, done.changes, done.notes) == (True, (), ())
-    assert (done.receipts, done.files, done.seq) == (4, 4, 4)
+    with recorded.world.ledger() as ledger:
+        last = ledger.fetch(ALL_ROWS, Row)[-1]
+    assert (done.receipts, done.files, done.seq, done.head, done.events) == (4, 4, 4, last.chain, last.last_event)
     assert checked(recorded, expected=done.head).is_intact
-    one = checked(recorded, run_id=recorded.runs[1].id)
-    assert (one.is_intact, one.files) == (True, 2)
+    one = checked(recorded, run_id=recorded.runs[0].id)
+    assert (one.is_intact, one.files) == (True, 1)
 
 
 def edit_receipt(recorded: Recorded, _ledger: Database) -> None:
@@ -60,6 +62,10 @@ def edit_receipt(recorded: Recorded, _ledger: Database) -> None:
 
 def remove_receipt(recorded: Recorded, _ledger: Database) -> None:
     receipt(recorded, 0).unlink()
+
+
+def remove_folder(recorded: Recorded, _ledger: Database) -> None:
+    shutil.rmtree(receipt(recorded, 0).parent)
 
 
 def replay_old_receipt(recorded: Recorded, _ledger: Database) -> None:
@@ -147,6 +153,10 @@ def give_decision_to_another(recorded: Recorded, ledger: Database) -> None:
     change(ledger, f"UPDATE receipt SET run_id = '{recorded.runs[0].id}' WHERE kind = 'decision'")
 
 
+def give_receipt_to_another(recorded: Recorded, ledger: Database) -> None:
+    change(ledger, f"UPDATE receipt SET number = 7 WHERE run_id = '{recorded.runs[0].id}'")
+
+
 def edit_row(_recorded: Recorded, ledger: Database) -> None:
     change(ledger, "UPDATE receipt SET at_us = at_us + 1 WHERE seq = 2")
 
@@ -172,6 +182,17 @@ def swap_rows(_recorded: Recorded, ledger: Database) -> None:
 def rewrite_chain(recorded: Recorded, ledger: Database) -> None:
     """Somebody who knows how: another receipt, its hash, and every row after it made to follow."""
     edit_receipt(recorded, ledger)
+    follow(recorded, ledger)
+    change(ledger, "UPDATE run SET state = 'succeeded', error_code = NULL, error_message = NULL WHERE state = 'failed'")
+
+
+def rewrite_as_nonsense(recorded: Recorded, ledger: Database) -> None:
+    receipt(recorded, 2).write_bytes(b'{"schema":"armarius.receipt.v1"}\n')
+    follow(recorded, ledger)
+
+
+def follow(recorded: Recorded, ledger: Database) -> None:
+    """Rows that say what the third receipt is now."""
     data, before = receipt(recorded, 2).read_bytes(), chain.GENESIS
     for row in ledger.fetch(ALL_ROWS, Row):
         sha256 = hash_bytes(data) if row.path == str(receipt(recorded, 2)) else row.sha256
@@ -179,8 +200,6 @@ def rewrite_chain(recorded: Recorded, ledger: Database) -> None:
         before = chain_of(made)
         values = f"sha256 = '{sha256}', previous = '{made.previous}', chain = '{before}'"
         change(ledger, f"UPDATE receipt SET {values} WHERE seq = {row.seq}")
-    remove_run = "UPDATE run SET state = 'succeeded', error_code = NULL, error_message = NULL WHERE state = 'failed'"
-    change(ledger, remove_run)
 
 
 def remove_mark(recorded: Recorded, ledger: Database) -> None:
@@ -197,6 +216,7 @@ def break_mark(recorded: Recorded, ledger: Database) -> None:
     [
         (edit_receipt, {"receipt-edited"}),
         (remove_receipt, {"receipt-missing"}),
+        (remove_folder, {"receipt-missing"}),
         (replay_old_receipt, {"receipt-edited"}),
         (link_receipt, {"receipt-missing"}),
         (expose_receipt, {"receipt-exposed"}),
@@ -216,12 +236,14 @@ def break_mark(recorded: Recorded, ledger: Database) -> None:
         (remove_event, {"events-changed"}),
         (slip_in_event, {"events-changed"}),
         (give_decision_to_another, {"row-edited", "receipt-other"}),
+        (give_receipt_to_another, {"row-edited", "receipt-other"}),
         (edit_row, {"row-edited"}),
         (remove_middle_row, {"row-missing", "chain-broken", "events-changed", "run-unsealed", "mark-ahead"}),
         (remove_last_row, {"mark-ahead"}),
         (remove_all_rows, {"mark-ahead", "run-unsealed"}),
         (swap_rows, {"row-edited", "chain-broken", "events-changed", "mark-differs"}),
         (rewrite_chain, {"mark-differs", "run-changed"}),
+        (rewrite_as_nonsense, {"mark-differs", "receipt-other"}),
         (remove_mark, {"mark-missing"}),
         (break_mark, {"mark-broken"}),
     ],
@@ -232,6 +254,40 @@ def test_a_change_is_found(recorded: Recorded, tamper: Callable[[Recorded, Datab
         tamper(recorded, ledger)
     done = checked(recorded)
     assert (codes(done), done.is_intact) == (found, False)
+
+
+def test_a_change_is_named_where_it_is(recorded: Recorded) -> None:
+    with recorded.world.ledger() as ledger:
+        sealed = [row.last_event for row in ledger.fetch(ALL_ROWS, Row)]
+        edit_event(recorded, ledger)
+        change(ledger, f"UPDATE event SET body = '{{}}' WHERE seq = {sealed[1]}")
+        remove_middle_row(recorded, ledger)
+    found = [(one.code, one.seq) for one in checked(recorded).changes if one.code in {"row-missing", "events-changed"}]
+    assert found == [("events-changed", 1), ("row-missing", 3), ("events-changed", 3)]
+    said = [one.what for one in checked(recorded).changes if one.code == "events-changed"]
+    assert said[1].startswith(f"events {sealed[0] + 1} to {sealed[2]} ")
+
+
+def test_runs_of_another_host_that_have_no_receipt_are_not_looked_for(recorded: Recorded) -> None:
+    with recorded.world.ledger() as ledger:
+        remove_all_rows(recorded, ledger)
+        chain.mark_of(ledger, recorded.world.state).unlink()
+    done = checked(recorded)
+    assert (codes(done), done.seq, done.head, done.events) == ({"run-unsealed"}, 0, chain.GENESIS, 0)
+    shutil.rmtree(recorded.world.state / "runs")
+    assert checked(recorded).is_intact
+
+
+def test_an_attempt_that_came_later_speaks_for_the_run(recorded: Recorded) -> None:
+    with recorded.world.ledger() as ledger:
+        asked = f"SELECT * FROM attempt WHERE run_id = '{recorded.runs[2].id}'"
+        [attempt] = ledger.fetch(Query("one", "An attempt.", asked))
+        values = attempt | {"number": 2}
+        names = ", ".join(values)
+        given = ", ".join(f":{name}" for name in values)
+        ledger.execute(Query("more", "One more.", f"INSERT INTO attempt ({names}) VALUES ({given})"), **values)
+        change(ledger, f"UPDATE run SET error_code = 'x' WHERE id = '{recorded.runs[2].id}'")
+    assert checked(recorded).is_intact
 
 
 def test_a_head_that_was_noted_elsewhere_shows_that_everything_was_rewritten(recorded: Recorded) -> None:

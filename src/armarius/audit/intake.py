@@ -3,14 +3,17 @@
 Owns what is seen of a stream while its bytes go by: its hash, its lines, where each run begins and how it ended.
 Does not own where the bytes go (`streams.py`), nor the items of a turn, which are read when somebody asks.
 Invariant: pure, and the same for any cut of the bytes into pieces; memory is bounded by LONGEST_LINE and the
-number of runs. Of an item the beginning and the end of its line are looked at; every other line is decoded.
+number of runs. Of an item the beginning of its line is looked at, and the end where no item follows; every other
+line is decoded.
 """
 
 import hashlib
-import re
-from typing import Final, Literal
+from collections.abc import Callable
+from mmap import mmap
+from typing import Any, Final, Literal
 
 import msgspec
+import re2
 from msgspec import Raw
 
 from armarius.rollouts.reader import LONGEST_LINE
@@ -21,11 +24,26 @@ Shape = Literal["exec", "exec_old"]
 StreamState = Literal["completed", "failed", "open", "unknown"]
 
 _ITEM: Final = b'{"type":"item.'
-_ODD: Final = re.compile(rb'\n(?:(?<!\}\}\n)|(?!\{"type":"item\.))')
-"""The end of a line that does not end as an item does, or that no item follows; the rest is not even cut apart."""
+_END: Final = b"}}"
 _KNOWN: Final = frozenset({"thread.started", "turn.started", "turn.completed", "turn.failed", "error"})
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LONGEST_NOTE: Final = 4_000
+
+
+def _unlike(word: bytes) -> bytes:
+    """A pattern of what does not begin with a word; the engine has no other way to say it."""
+    spelt = [rb"\x%02x" % byte for byte in word]
+    return b"|".join(b"%b[^%b]" % (b"".join(spelt[:number]), each) for number, each in enumerate(spelt))
+
+
+def _over_items() -> Any:
+    options: Any = re2.Options()
+    options.encoding = options.Encoding.LATIN1  # bytes, as they come
+    return re2.compile(b"\\n(?:" + _unlike(_ITEM) + b")", options)  # pyright: ignore[reportUnknownMemberType]
+
+
+_next_odd: Final[Callable[[bytes | mmap, int, int], Any]] = _over_items().search
+"""To the end of the line before the next one that is no item, as fast as memory can be read."""
 
 
 class RunSeen(msgspec.Struct):
@@ -79,30 +97,34 @@ class Intake:
         self._begun = b""
         self._dropped = 0  # how much of a line that is too long was let go
         self._bad = 0
+        self._cut: tuple[bytes, int] | None = None  # an item that may have been cut off
         self._shape: Shape | None = None
         self._runs = list[RunSeen]()
 
-    def feed(self, piece: bytes) -> None:
-        """The next bytes."""
-        self._hash.update(piece)
+    def feed(self, piece: bytes | mmap, size: int | None = None) -> None:
+        """The next bytes: all of a piece, or the first `size` of it."""
+        size = len(piece) if size is None else size
+        with memoryview(piece) as view:
+            self._hash.update(view[:size])
         at = self._size
-        self._size += len(piece)
-        first = piece.find(b"\n") + 1
+        self._size += size
+        first = piece.find(b"\n", 0, size) + 1
         if not first:
-            self._keep(piece)
+            self._keep(piece[:size])
             return
         if self._begun or self._dropped:  # the line that was begun is ended here
             head = self._begun + piece[:first]
             if self._dropped or len(head) > LONGEST_LINE:
+                self._settle()
                 self._bad += 1
             else:
                 self._look(head, 0, len(head), at - len(self._begun))
             self._begun, self._dropped = b"", 0
         else:
             first = 0
-        whole = piece.rfind(b"\n") + 1
+        whole = piece.rfind(b"\n", 0, size) + 1
         self._look(piece, first, whole, at)
-        self._keep(piece[whole:])
+        self._keep(piece[whole:size])
 
     def _keep(self, rest: bytes) -> None:
         """The beginning of a line whose end is still to come."""
@@ -111,36 +133,28 @@ class Intake:
             self._dropped += len(self._begun)
             self._begun = b""
 
-    def _look(self, data: bytes, start: int, end: int, at: int) -> None:
+    def _look(self, data: bytes | mmap, start: int, end: int, at: int) -> None:
         """Whole lines, from `start` to `end` of data that begins at byte `at`; most of them are items."""
-        while start < end and self._shape is None:  # line by line, until one says what this is
-            newline = data.find(b"\n", start)
-            if data.startswith(_ITEM, start) and data.endswith(b"}}", start, newline):
-                self._item_first()
+        while start < end:
+            if data[start : start + len(_ITEM)] == _ITEM and self._shape is not None:
+                odd = _next_odd(data, start, end)
+                stop: int = odd.start() + 1 if odd else end
+                self._cut = None
+                if data[stop - 3 : stop - 1] != _END:
+                    begin = data.rfind(b"\n", start, stop - 1) + 1 or start
+                    self._cut = data[begin : stop - 1], at + begin
             else:
-                self._line(data[start:newline], at + start)
-            start = newline + 1
-        if start == end:
-            return
-        last = start - 1
-        if not data.startswith(_ITEM, start):
-            last = start
-            self._line(data[start : data.find(b"\n", start)], at + start)
-        for found in _ODD.finditer(data, start, end):
-            newline = found.start()
-            begin = data.rfind(b"\n", start, newline) + 1 or start
-            if begin > last and not data.endswith(b"}}", start, newline):
-                last = begin
-                self._line(data[begin:newline], at + begin)
-            begin = newline + 1
-            if begin < end and not data.startswith(_ITEM, begin):
-                last = begin
-                self._line(data[begin : data.find(b"\n", begin)], at + begin)
+                self._settle()
+                stop = data.find(b"\n", start, end) + 1
+                self._line(data[start : stop - 1], at + start)
+            start = stop
 
-    def _item_first(self) -> None:
-        """The stream was cut at its beginning: its first run has no name."""
-        self._shape = "exec"
-        self._begin("", 0, "open")
+    def _settle(self) -> None:
+        """The item that no item follows, where its end is not that of one: is it one that was cut off?"""
+        if self._cut is not None:
+            line, at = self._cut
+            self._cut = None
+            self._line(line, at)
 
     def _line(self, line: bytes, at: int) -> None:
         if not line.strip():
@@ -189,6 +203,7 @@ class Intake:
             self._bad += 1
         elif self._begun:
             self._look(self._begun + b"\n", 0, len(self._begun) + 1, self._size - len(self._begun))
+        self._settle()
         if self._runs:
             self._runs[-1].size = self._size - self._runs[-1].byte
         return Seen(f"sha256:{self._hash.hexdigest()}", self._size, self._bad, self._shape, tuple(self._runs))

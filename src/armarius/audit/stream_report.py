@@ -21,6 +21,7 @@ from armarius.audit.verdict import NoVerdict, check, parse
 from armarius.clock import rfc3339
 from armarius.redact import redact
 from armarius.sessions.export import redacted
+from armarius.sessions.finding import counted
 from armarius.sessions.prices import PriceTable
 from armarius.sessions.transcript import entries_of, tokens
 from armarius.thread import Command, FileChange, Item, Notice, Other, Reasoning, Spot, StreamSpot, Thread, Usage
@@ -257,7 +258,8 @@ def _facts(run: RunReport) -> Iterator[tuple[str, str]]:
     cost = "cost unknown" if run.cost_micro_usd is None else f"${run.cost_micro_usd / _MICRO:.4f}"
     yield "tokens", f"{tokens(run.usage)}, {cost}"
     failed = f", {run.failed_commands} failed" if run.failed_commands else ""
-    yield "work", f"{run.turns} turns, {len(run.commands)} commands{failed}, {len(run.files)} files"
+    did = counted(run.turns, "turn"), counted(len(run.commands), "command") + failed, counted(len(run.files), "file")
+    yield "work", ", ".join(did)
     if run.bad_lines or run.unknown:
         kinds = "".join(f", {count} of the unknown kind {kind}" for kind, count in run.unknown.items())
         yield "lines", f"{run.bad_lines} could not be used{kinds}"

@@ -9,7 +9,6 @@ runs ended and its hash stay known.
 
 import contextlib
 import io
-import os
 import secrets
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -19,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from armarius.audit.intake import Intake, Seen, Shape, StreamState
+from armarius.audit.spool import PIECE, spool
 from armarius.clock import Clock
 from armarius.errors import DataError, HostError
 from armarius.files import private_folder
@@ -35,7 +35,8 @@ __all__ = ["Broken", "Ingested", "Labels", "PruneReport", "RunRow", "StreamRow",
 
 _QUERIES = load(Path(__file__).with_name("streams.sql"))
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
-_CHUNK: Final = 1 << 18
+_MOST_ROWS: Final = 1_000
+"""How many runs one statement inserts: a statement for each costs more than all the rest of a run."""
 
 
 class Labels(msgspec.Struct, frozen=True):
@@ -118,6 +119,7 @@ class Streams:
         self._database = database
         self._folder = folder
         self._clock = clock
+        self._counted = ("", 0, 1)  # of which stream, up to which byte, the number of the line there
 
     def ingest(self, descriptor: int, source: str, labels: Labels) -> Ingested:
         """Take in all that can be read from a descriptor; DataError when it is no such stream."""
@@ -138,20 +140,12 @@ class Streams:
     def _spool(self, descriptor: int, draft: Path) -> Seen:
         """Write down what comes, and look at it as it goes by."""
         intake = Intake()
-        out = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            while piece := os.read(descriptor, _CHUNK):
-                intake.feed(piece)
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(out, view) :]
-            os.fsync(out)
+            spool(descriptor, draft, intake.feed)
         except OSError as error:
             raise HostError(
                 "stream-io", f"a stream could not be kept in {self._folder}: {error}", "free space"
             ) from error
-        finally:
-            os.close(out)
         return intake.end()
 
     def _keep(self, draft: Path, seen: Seen, shape: Shape, source: str, labels: Labels) -> Ingested:
@@ -181,18 +175,12 @@ class Streams:
             shape=shape,
             now_us=self._clock.now_us(),
         )
-        for number, run in enumerate(seen.runs, start=1):
-            self._database.execute(
-                _QUERIES.insert_run,
-                stream_id=name,
-                number=number,
-                thread_id=run.thread_id.replace("\0", ""),
-                byte=run.byte,
-                size=run.size,
-                state=run.state,
-                error=run.error,
-                usage=run.usage,
-            )
+        for at in range(0, len(seen.runs), _MOST_ROWS):
+            rows = [
+                (at + number, run.thread_id.replace("\0", ""), run.byte, run.size, run.state, run.error, run.usage)
+                for number, run in enumerate(seen.runs[at : at + _MOST_ROWS], start=1)
+            ]
+            self._database.execute(_QUERIES.insert_runs, stream_id=name, runs=msgspec.json.encode(rows).decode())
 
     # ------------------------------------------------------------------- asking
 
@@ -250,9 +238,14 @@ class Streams:
             yield from read_lines(part, byte=run.byte, number=self._line_at(stream, run.byte))
 
     def _line_at(self, stream: StreamRow, byte: int) -> int:
-        """The number of the line that begins there."""
-        with _Part(self.place(stream.sha256), 0, byte) as part:
-            return 1 + sum(piece.count(b"\n") for piece in iter(lambda: part.read(_CHUNK), b""))
+        """The number of the line that begins there, counted on from where the last question was."""
+        sha256, start, number = self._counted
+        if sha256 != stream.sha256 or start > byte:
+            start, number = 0, 1
+        with _Part(self.place(stream.sha256), start, byte - start) as part:
+            number += sum(piece.count(b"\n") for piece in iter(lambda: part.read(PIECE), b""))
+        self._counted = (stream.sha256, byte, number)
+        return number
 
     def verify(self) -> Iterator[Broken]:
         """Streams whose bytes are not what was taken in."""

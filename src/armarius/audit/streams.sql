@@ -5,10 +5,11 @@
 INSERT INTO stream (id, sha256, size, bad, shape, ingested_at_us)
 VALUES (:id, :sha256, :size, :bad, :shape, :now_us);
 
--- name: insert_run
--- A run in a stream.
+-- name: insert_runs
+-- Runs in a stream, in their order: each an array in an array.
 INSERT INTO stream_run (stream_id, number, thread_id, byte, size, state, error, usage)
-VALUES (:stream_id, :number, :thread_id, :byte, :size, :state, :error, :usage);
+SELECT :stream_id, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+FROM json_each(:runs);
 
 -- name: insert_label
 -- What was said of a stream, as the next thing that was said of it.

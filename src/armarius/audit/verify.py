@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from armarius.audit.streams import Streams
 from armarius.identity import hash_bytes
 from armarius.proof import chain
 from armarius.proof.receipt import Artefact, Receipt
@@ -23,7 +24,7 @@ from armarius.runs.receipts import tokens_of, tried_of
 from armarius.runs.records import QUERIES, RunRow
 from armarius.store.database import Database
 
-__all__ = ["Finding", "Verification", "verify"]
+__all__ = ["NOTHING", "Finding", "Verification", "verify", "with_streams"]
 
 _BATCH = 500
 _CHUNK = 1 << 20
@@ -53,6 +54,8 @@ Code = Literal[
     "head-unknown",
     "elsewhere",
     "put-away",
+    "stream-missing",
+    "stream-edited",
 ]
 
 _NOTES = frozenset({"elsewhere", "put-away"})
@@ -71,7 +74,8 @@ class Finding(msgspec.Struct, frozen=True):
 class Verification(msgspec.Struct, frozen=True):
     """What came of a check (`armarius.audit_verify.v1`). `notes` are what could not be looked at, and is no change.
 
-    `seq` and `head` are the end of the chain: noted elsewhere, they show later that nothing was rewritten.
+    `seq` and `head` are the end of the chain: noted elsewhere, they show later that nothing was rewritten. `streams`
+    is how many recorded streams were looked at.
     """
 
     is_intact: bool
@@ -82,7 +86,12 @@ class Verification(msgspec.Struct, frozen=True):
     head: str
     changes: tuple[Finding, ...]
     notes: tuple[Finding, ...]
+    streams: int = 0
     schema: str = "armarius.audit_verify.v1"
+
+
+NOTHING = Verification(is_intact=True, receipts=0, files=0, events=0, seq=0, head=chain.GENESIS, changes=(), notes=())
+"""Of somebody who has run nothing."""
 
 
 class _Began(msgspec.Struct, frozen=True):
@@ -117,6 +126,19 @@ def verify(ledger: Database, home: Path, *, run_id: str | None = None, expected:
         head=rows[-1].chain if rows else chain.GENESIS,
         changes=changes,
         notes=tuple(one for one in found if one.code in _NOTES),
+    )
+
+
+def with_streams(done: Verification, streams: Streams) -> Verification:
+    """The same, and the bytes of every recorded stream held against the hash by which they were taken in."""
+    found = list[Finding]()
+    for broken in streams.verify():
+        path = streams.place(broken.sha256)
+        code: Code = "stream-edited" if path.exists() else "stream-missing"
+        found.append(Finding(code, f"{broken.id}: {broken.problem}", path=str(path)))
+    count = sum(row.pruned_at_us is None for row in streams.since(0))
+    return msgspec.structs.replace(
+        done, is_intact=done.is_intact and not found, changes=(*done.changes, *found), streams=count
     )
 
 

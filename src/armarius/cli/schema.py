@@ -9,12 +9,12 @@ from armarius.audit.consult import Consultation
 from armarius.audit.packet import Packet
 from armarius.audit.policy_check import PolicyExplained, PolicyReport, PolicyTest, PolicyWritten
 from armarius.audit.run_report import RunsReport
+from armarius.audit.stream_events import AuditEvent, HandedOn
 from armarius.audit.stream_report import AuditReport
 from armarius.audit.streams import Ingested, PruneReport
 from armarius.audit.validation import Validation
 from armarius.audit.verify import Verification
 from armarius.batch.batch import BatchItem, BatchOrder, BatchReport
-from armarius.cli.audit.export import AuditEvent
 from armarius.cli.cache.place import Kept
 from armarius.cli.doctor.billing import BillingReport
 from armarius.cli.doctor.config import ConfigReport
@@ -93,6 +93,7 @@ class _Error(msgspec.Struct, frozen=True, tag_field="schema", tag="armarius.erro
 
 SHAPES = {
     "audit_event": AuditEvent,
+    "audit_exported": HandedOn,
     "audit_ingest": Ingested,
     "audit_prune": PruneReport,
     "audit_report": AuditReport,

@@ -112,4 +112,4 @@ def _walk(parts: tuple[str, ...], name: str, root: Path, *, field: str) -> int:
 
 def _is_link(parts: tuple[str, ...], root: Path) -> bool:
     """For the words of the refusal alone: whether a name on the way is a link by now."""
-    return any(root.joinpath(*parts[:length]).is_symlink() for length in range(1, len(parts) + 1))
+    return any(root.joinpath(*parts[:length]).is_symlink() for length, _ in enumerate(parts, 1))

@@ -7,7 +7,7 @@ from armarius.cli.group import LazyGroup
 COMMANDS = {
     "ingest": "Take in what `codex exec --json` printed.",
     "report": "Say what happened in a run that was taken in.",
-    "export": "Write runs that were taken in as JSON lines.",
+    "export": "Hand on runs: JSON lines, Parquet, OpenTelemetry.",
     "verify": "Find whatever was changed since it was recorded.",
     "prune": "Throw away the bytes of old streams, and keep what they were.",
 }

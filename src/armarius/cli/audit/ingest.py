@@ -10,6 +10,7 @@ from armarius.audit.streams import Labels
 from armarius.cli.audit.record import AS_JSON, DB, the_record
 from armarius.cli.output import print_json, say
 from armarius.errors import DataError
+from armarius.sessions.finding import counted
 
 
 @click.command()
@@ -51,8 +52,8 @@ def command(  # one for each flag
         print_json(done)
     else:
         how = "was there already" if done.known else "taken in"
-        bad = f", {done.bad_lines} lines could not be used" if done.bad_lines else ""
-        say(f"{done.id} {how}: {done.runs} runs, {done.size:,} bytes{bad}, {done.sha256}")
+        bad = f", {counted(done.bad_lines, 'line')} could not be used" if done.bad_lines else ""
+        say(f"{done.id} {how}: {counted(done.runs, 'run')}, {counted(done.size, 'byte')}{bad}, {done.sha256}")
     return 0
 
 

@@ -8,6 +8,7 @@ from armarius.cli.audit.record import AS_JSON, DB, the_record
 from armarius.cli.output import print_json, print_table, say
 from armarius.cli.sessions.options import Since
 from armarius.clock import rfc3339
+from armarius.sessions.finding import counted
 
 
 @click.command()
@@ -29,8 +30,6 @@ def command(*, db: Path | None, before: int, dry_run: bool, as_json: bool) -> in
     if report.streams:
         rows = [(row.id, rfc3339(row.ingested_at_us)[:16].replace("T", " "), f"{row.size:,}") for row in report.streams]
         print_table(("STREAM", "TAKEN IN", "BYTES"), rows)
-    say(
-        f"{len(report.streams)} streams, {report.bytes:,} bytes"
-        + (": kept (--dry-run)." if dry_run else " thrown away.")
-    )
+    what = f"{counted(len(report.streams), 'stream')}, {counted(report.bytes, 'byte')}"
+    say(what + (": kept (--dry-run)." if dry_run else " thrown away."))
     return 0

@@ -15,7 +15,10 @@ from armarius.clock import SystemClock
 from armarius.errors import DataError
 from armarius.files import private_folder
 
-__all__ = ["AS_JSON", "DB", "the_record"]
+__all__ = ["AS_JSON", "DB", "RECORD", "the_record"]
+
+RECORD = "streams.sqlite"
+"""Your own, below ARMARIUS_HOME."""
 
 DB = click.option("--db", type=click.Path(dir_okay=False, path_type=Path), help="The record; default: your own.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -27,7 +30,7 @@ def the_record(db: Path | None, *, make: bool = False) -> Generator[Streams]:
     path = db
     if path is None:
         home = configuration.load().home
-        path = (private_folder(home) if make else home) / "streams.sqlite"
+        path = (private_folder(home) if make else home) / RECORD
     if not make and not path.exists():
         raise DataError(
             "streams-missing", f"no stream was taken in yet: no {path}", "start with `armarius audit ingest`"
