@@ -168,7 +168,7 @@ def test_the_commands_agree(tmp_path: Path, private_home: dict[str, str], server
     assert terminal.type("audit", "verify", "--run", ran, "--head", head).code == 0
     (terminal.state / "runs" / ran / "1" / "prompt").write_text("forged")
     failed = terminal.type("audit", "verify")
-    assert (failed.code, "artefact-edited" in failed.out, "1 changes" in failed.out) == (1, True, True)
+    assert (failed.code, "artefact-edited" in failed.out, "1 change" in failed.out) == (1, True, True)
     assert terminal.type("report", ran, "-o", str(out)).code == 1
     assert "My own words." in out.read_text()
     assert "artefact-edited" in out.read_text()
