@@ -11,6 +11,7 @@ The descriptor is a SOCK_SEQPACKET socket: one order is one message, with four d
 standard input, output and error, and where its process id and its wait status are written.
 """
 
+import atexit
 import contextlib
 import gc
 import json
@@ -176,6 +177,7 @@ class Prefork:
         with self._beginning:
             if self._line is None:
                 self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                atexit.register(self._line.close)
                 with theirs:
                     self._process = subprocess.Popen(
                         [sys.executable, "-P", __file__, str(theirs.fileno()), self._module, *map(str, self._path)],
