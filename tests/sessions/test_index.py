@@ -271,6 +271,15 @@ def test_reading_in_steps_is_reading_at_once(tmp_path: Path, name: str) -> None:
     assert world.content() == world.fresh_content()
 
 
+def test_a_response_of_no_turn_is_the_same_whenever_it_was_read(world: World) -> None:
+    two, goal = ((DATA / name).read_bytes() for name in ("0.118-two-turns.jsonl", "0.169-goal.jsonl"))
+    path = world.path()
+    for data in (two, goal[:41_472], goal[41_472:]):  # the last piece names another model
+        append(path, data)
+        world.sync()
+    assert world.content() == world.fresh_content()
+
+
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_appends_with_syncs_between_give_the_rows_of_one_sync(

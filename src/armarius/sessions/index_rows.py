@@ -163,13 +163,16 @@ def _turn_rows(file: int, summary: Summary) -> Iterator[Sequence[Any]]:
 
 
 def _response_rows(reading: Reading) -> Iterator[Sequence[Any]]:
-    """The responses that are not in the index yet: what was read of a response never changes."""
+    """The responses that are not in the index yet: what was read of a response never changes.
+
+    One that belongs to no turn has no model of its own: the file's may still be another one at its end.
+    """
     summary = reading.summary
     models = {turn.id: turn.model for turn in summary.turns}
     for response in summary.responses:
         used = response.usage
         counts = (used.input, used.cached_input, used.cache_write, used.output, used.reasoning)
-        model = models.get(response.turn_id) or summary.model
+        model = models.get(response.turn_id)
         at_us = response.at_us if response.at_us is not None else summary.started_at_us
         name = own_name(response.response_id, summary.thread_id)
         yield name, reading.id, at_us, model, *counts

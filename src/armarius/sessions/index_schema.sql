@@ -83,7 +83,7 @@ CREATE TABLE turn (
 ) WITHOUT ROWID;
 
 -- The tokens of one response of the model, as one file has them. Forks, sub-agents and copies hold
--- responses of others: sums are made over `counted_response`.
+-- responses of others: sums are made over `counted_response`. `model` is that of the response's turn.
 CREATE TABLE response (
     id TEXT NOT NULL,
     file INTEGER NOT NULL,
