@@ -4,7 +4,8 @@
 # this checkout's own; the system's Python is only asked for a virtual environment.
 
 ARGS ?=
-WORKERS ?= 2
+# One more than the two cores of a small machine, because many a test waits for something.
+WORKERS ?= 3
 BENCHMARKS ?= $(sort $(wildcard benchmarks/*.py))
 PLATFORMS = x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu aarch64-apple-darwin
 VERSIONS = 3.11 3.12 3.13
@@ -44,7 +45,7 @@ help: ## List these targets
 demo: install ## Run the demonstration on real Codex, without an account (ARGS="--all")
 	@$(BIN)/armarius demo $(ARGS)
 
-test: install ## Run all tests, on both Codex builds (ARGS="tests/gate -x", WORKERS=2)
+test: install ## Run all tests, on both Codex builds (ARGS="tests/gate -x", WORKERS=4)
 	@$(BIN)/python tests/support/npm_codex.py .make/codex-npm
 	@$(BIN)/pytest -q -n $(WORKERS) $(ARGS)
 
@@ -56,11 +57,11 @@ check: install ## Lint, format, types, order of the parts, freshness of the docu
 	@$(BIN)/python docs/generate.py --check
 
 test-long: install ## Run the tests that take minutes (ARGS="-k lease")
-	@$(BIN)/pytest -q -n $(WORKERS) -m "" tests/long/*.py $(ARGS)
-	@$(BIN)/pytest -q -n $(WORKERS) -m long $(ARGS)
+	@$(BIN)/pytest -q -n $(WORKERS) --timeout 3600 -m "" tests/long/*.py $(ARGS)
+	@$(BIN)/pytest -q -n $(WORKERS) --timeout 3600 -m long $(ARGS)
 
 conformance: install ## Run real Codex of many versions and read what they write (ARGS="-k 0.42")
-	@$(BIN)/pytest -q tests/conformance/versions.py $(ARGS)
+	@$(BIN)/pytest -q --timeout 3600 tests/conformance/versions.py $(ARGS)
 
 bench: install ## Run the benchmarks (BENCHMARKS=benchmarks/gatebench.py ARGS="--trials 100")
 	@set -e; for program in $(BENCHMARKS); do echo "== $$program"; $(BIN)/python $$program $(ARGS); done

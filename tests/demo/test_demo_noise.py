@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,18 @@ UNUSABLE: dict[str, dict[str, Any]] = {
     ),
 }
 USELESS = {
-    "an irrelevant rule": propose("Be kind to the reader."),
     "a harmful rule": propose('Never use headings, and never write a line that starts with "Confidence:".'),
+    "an irrelevant rule": propose("Be kind to the reader."),
 }
+LONG = ("an irrelevant rule", "ignores every skill")
+"""Each a whole night that differs from its neighbour in the model alone."""
 
 
-@pytest.mark.parametrize("kind", [*UNUSABLE, *USELESS])
+def cases(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in names]
+
+
+@pytest.mark.parametrize("kind", cases([*UNUSABLE, *USELESS]))
 def test_a_useless_proposal_changes_nothing(terminal: Terminal, kind: str) -> None:
     skill = terminal.install(SEED.skill)
     terminal.write_tasks(SEED.training[:1], SEED.training[1:4])
@@ -161,7 +168,7 @@ STUBBORN: dict[str, tuple[Policy, float, float]] = {
 }
 
 
-@pytest.mark.parametrize("kind", STUBBORN)
+@pytest.mark.parametrize("kind", cases(STUBBORN))
 def test_a_demonstration_with_such_a_model_does_not_pass(tmp_path: Path, kind: str) -> None:
     policy, before, after = STUBBORN[kind]
     judge = MARK if isinstance(policy, Saint) else SEED.training[0].judge

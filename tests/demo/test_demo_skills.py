@@ -42,7 +42,9 @@ RULES = {
 
 
 @pytest.mark.usefixtures("server")
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if number > 1 else []) for number, name in enumerate(RULES)]
+)
 def test_a_held_out_task_passes_with_the_rule_in_other_words_and_with_nothing_else(
     terminal: Terminal, bench: ScoreBench, name: str
 ) -> None:

@@ -64,6 +64,9 @@ def comes_to_the_same_end(request_number: int, folder: Path, home: dict[str, str
             victim.communicate(timeout=120)
         assert victim.returncode == -signal.SIGKILL
         report = world.night()
+        spent = server.requests
+        assert world.night() == report
+        assert server.requests == spent, "what is staged is not worked out again"
         runs, attempts = world.rows()
 
     assert comparable(report) == expected
