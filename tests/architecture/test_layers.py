@@ -5,11 +5,12 @@ against the source, so that a module nobody imports is held to them too.
 Invariant: every rule is shown able to fail, by a small bad source.
 """
 
+import functools
 import graphlib
 import re
 import sys
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -166,11 +167,17 @@ def _order(source: Source) -> Iterator[str]:
 
 
 def _owners(source: Source) -> Iterator[str]:
+    strange = [rule for rule in OWNERS if not any(fnmatchcase(source.path, file) for file in rule.files)]
     for name in sorted(source.names()):
-        for rule in OWNERS:
-            named = any(fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*") for pattern in rule.names)
-            if named and not any(fnmatchcase(source.path, file) for file in rule.files):
+        for rule in strange:
+            if _covers(rule.names).match(name):
                 yield f"`{name}` is for {', '.join(rule.files) or 'nobody'}: {rule.reason}"
+
+
+@functools.cache
+def _covers(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One expression for the names that fit a pattern, or lie below one that does."""
+    return re.compile("|".join(translate(one) for pattern in patterns for one in (pattern, f"{pattern}.*")))
 
 
 def _standard_library(source: Source) -> Iterator[str]:

@@ -283,8 +283,8 @@ def end_of_input(body: bytes) -> int:
     return at + len(last)
 
 
-def test_over_twenty_turns_a_resume_and_two_compactions_the_beginning_stays(tmp_path: Path, codex: Path) -> None:
-    with ModelServer() as model, Recorded(tmp_path, codex, model, inject=injector(tmp_path)) as world:
+def test_over_twenty_turns_a_resume_and_two_compactions_the_beginning_stays(tmp_path: Path, codex_newest: Path) -> None:
+    with ModelServer() as model, Recorded(tmp_path, codex_newest, model, inject=injector(tmp_path)) as world:
         thread = world.exec(script=[{"say": "turn 0"}])
         big = "test -e mark{0} || {{ touch mark{0}; head -c 9000 /dev/zero | tr '\\0' x; }}"
         limit = ("-s", "workspace-write", "-c", "model_auto_compact_token_limit=11000")

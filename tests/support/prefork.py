@@ -173,11 +173,16 @@ class Prefork:
                 os.close(descriptor)
         return Forked(words, take, out, err, status)
 
+    def _close(self) -> None:
+        if self._line is not None and self._process is not None:
+            self._line.close()
+            self._process.wait()
+
     def _open(self) -> socket.socket:
         with self._beginning:
             if self._line is None:
                 self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                atexit.register(self._line.close)
+                atexit.register(self._close)
                 with theirs:
                     self._process = subprocess.Popen(
                         [sys.executable, "-P", __file__, str(theirs.fileno()), self._module, *map(str, self._path)],
