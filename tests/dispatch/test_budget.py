@@ -49,6 +49,7 @@ def ended(world: World, gate: Gate, budget: Budget) -> None:
     assert (result.state, code(result), result.answer) == ("failed", f"budget-{measure}", None)
     assert result.problem
     assert result.problem.exit_code == 1
+    assert result.stragglers == 0
     used = {"requests": result.responses, "tokens": result.usage.total}[measure]
     assert used > limit
     with world.ledger() as ledger:
