@@ -228,6 +228,27 @@ def test_a_line_is_looked_at_when_it_is_whole_and_of_any_length(stage: Stage) ->
     assert stage.attempt.wait().outcome == "cancelled", "the head of a line without measure is not its beginning"
 
 
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("echo over; exec sleep 600", ("stopped", "linger", "SIGINT")),
+        ("echo first; echo over; " + IGNORE_BOTH + FOREVER, ("stopped", "linger", "SIGKILL")),
+        ("echo over; kill -TERM $$", ("exited", None, "SIGTERM")),
+        ("printf over; sleep 0.6; kill -TERM $$", ("exited", None, "SIGTERM")),
+        ("echo over; echo more; sleep 0.6; kill -TERM $$", ("exited", None, "SIGTERM")),
+        ("echo not over; sleep 0.6; kill -TERM $$", ("exited", None, "SIGTERM")),
+    ],
+    ids=["silent", "hears no signal", "ends", "half a line", "goes on", "says it in a line"],
+)
+def test_a_program_that_says_that_it_is_over_has_to_end_or_to_say_more(
+    stage: Stage, script: str, expected: tuple[str, str | None, str]
+) -> None:
+    launch = msgspec.structs.replace(stage.launch(script), last="over", linger_s=0.1)
+    stage.attempt.start(launch, b"")
+    end = stage.attempt.wait()
+    assert (end.outcome, end.stopped_by, end.signal) == expected
+
+
 def test_what_a_tool_reports_is_kept_by_the_guard_and_never_makes_a_tool_wait(stage: Stage) -> None:
     fifo = stage.folder / "witness"
     os.mkfifo(fifo)

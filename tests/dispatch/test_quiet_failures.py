@@ -14,6 +14,12 @@ from armarius.runs.request import RunResult
 from armarius.store.queries import Query
 from support.run_world import Gate, World, script
 
+UNENDING = """#!/bin/sh
+{codex} "$@"
+exec sleep 600
+"""
+"""Codex as 0.163 was seen now and then: its turn is completed, all is written down, and it does not end."""
+
 ENDS = Query("ends", "Every run.", "SELECT * FROM run ORDER BY created_at_us, id")
 EXITS = Query("exits", "How each ended.", "SELECT exit_status FROM run ORDER BY created_at_us, id")
 
@@ -134,6 +140,19 @@ def test_a_paid_unit_that_is_done_is_not_asked_for_again_by_a_retry(world: World
     with world.ledger() as ledger:
         [row] = ledger.fetch(ENDS, RunRow)
     assert row.state == "succeeded"
+
+
+def test_a_codex_that_completes_its_turn_and_does_not_end_is_ended_and_its_answer_kept(world: World) -> None:
+    unending = world.folder / "unending"
+    unending.write_text(UNENDING.format(codex=world.binary.path))
+    unending.chmod(0o755)
+    world.binary = msgspec.structs.replace(world.binary, path=str(unending))
+    result = do(world, script({"say": "here it is"}))
+    assert (problem(result), result.answer) == (("succeeded", None), "here it is")
+    with world.ledger() as ledger:
+        [row] = ledger.fetch(EXITS)
+    end = msgspec.json.decode(str(row["exit_status"]), type=Exit)
+    assert (end.outcome, end.stopped_by) == ("stopped", "linger")
 
 
 def test_a_run_whose_events_are_cut_off_is_judged_by_what_is_whole(world: World) -> None:

@@ -85,8 +85,29 @@ MUTE = Stream()
 HOW_IT_ENDED = {
     "well": (GOOD, ("succeeded", None, 0)),
     "cancelled": (ended("cancelled", exit_code=1), ("cancelled", "cancelled", 130)),
-    "deadline": (ended("deadline", signal="SIGKILL"), ("timed_out", "deadline", 1)),
-    "deadline after a completed turn": (ended("deadline", exit_code=0), ("timed_out", "deadline", 1)),
+    "deadline": (change(ended("deadline", signal="SIGKILL"), stream=OPEN), ("timed_out", "deadline", 1)),
+    "deadline after a completed turn": (ended("deadline", signal="SIGKILL"), ("succeeded", None, 0)),
+    "deadline after a failed turn": (
+        change(failing("no"), exit=Exit("deadline", signal="SIGKILL")),
+        ("failed", "turn-failed", 1),
+    ),
+    "completed, and never ended": (
+        ended("stopped", stopped_by="linger", signal="SIGKILL"),
+        ("succeeded", None, 0),
+    ),
+    "completed for the stream alone, and never ended": (
+        change(allowed(state=TurnState.OPEN), exit=Exit("stopped", stopped_by="linger", exit_code=1)),
+        ("failed", "turn-disagrees", 1),
+    ),
+    "failed, and never ended": (
+        change(failing("no"), exit=Exit("stopped", stopped_by="linger", signal="SIGKILL")),
+        ("failed", "turn-failed", 1),
+    ),
+    "completed as its lease was lost": (ended("stopped", stopped_by="lease"), ("interrupted", "lease-lost", 6)),
+    "completed after its login was refused": (
+        ended("stopped", stopped_by="login-refused", exit_code=1),
+        ("succeeded", None, 0),
+    ),
     "flood": (ended("output_cap", output_bytes=7), ("failed", "output-cap", 1)),
     "not started": (ended("not_started", error="No such file: /x"), ("failed", "not-started", 4)),
     "guard killed": (

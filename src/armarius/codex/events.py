@@ -30,10 +30,13 @@ from armarius.thread import (
     Usage,
 )
 
-__all__ = ["LOGIN_REFUSED", "OTHER_THREAD", "Stream", "event_of", "fold", "read_stream", "stops_of"]
+__all__ = ["END_OF_TURN", "LOGIN_REFUSED", "OTHER_THREAD", "Stream", "event_of", "fold", "read_stream", "stops_of"]
 
 LOGIN_REFUSED = "login-refused"
 OTHER_THREAD = "other-thread"
+
+END_OF_TURN = r'\{"type":"turn\.(?:completed|failed)"'
+"""The line after which codex ends. 0.163 was seen, rarely, to use a processor without end instead."""
 
 _RETRY_OF_LOGIN = r'\{"type":"error","message":"Reconnecting[^"]*unexpected status 40[13]\b'
 

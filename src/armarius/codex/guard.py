@@ -19,7 +19,8 @@ Invariant: while the attempt's lock is held, the attempt is alive; once it is fr
 
 A launch may name patterns (`stops`): a line of the standard output that begins with one ends codex,
 so that it also ends when the Armarius that would have read that line is gone. So does the moment that
-stands in the file it names as its `fence` (monotonic, microseconds), which whoever renews moves on.
+stands in the file it names as its `fence` (monotonic, microseconds), which whoever renews moves on; and a
+codex that has printed its last line (`last`) and says nothing more, and does not end, for `linger_s`.
 
 The values of the environment never touch the disk: the guard inherits them and hands on those that
 are named. Codex writes to files and not to pipes: a pipe whose reader died makes it panic at its next event.
@@ -59,6 +60,7 @@ EXIT = "exit.json"
 CANCEL = "cancel"
 EXIT_SCHEMA = "armarius.exit.v1"
 FENCED = "lease"  # what has stopped an attempt whose fence was passed
+LINGERED = "linger"  # and one that was over and did not end
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SIZE_CHECK_S = 1.0
@@ -158,7 +160,7 @@ def _watch(folder: Path, launch: dict[str, Any], child: int, wakeup: "_Wakeup") 
     began = time.monotonic()
     deadline = began + launch["deadline_s"]
     outcome, sent = "exited", list[str]()
-    output, stopped = _Output(folder / EVENTS, launch["stops"]), None
+    output, stopped = _Output(folder / EVENTS, launch), None
     steps: Iterator[tuple[signal.Signals, float]] = iter(())
     next_step = _NEVER
     while True:
@@ -170,7 +172,7 @@ def _watch(folder: Path, launch: dict[str, Any], child: int, wakeup: "_Wakeup") 
         if outcome == "exited":
             cancelled = wakeup.cancelled
             flooded = _size(folder) > launch["output_cap_bytes"]
-            stopped = output.look() or _fenced(launch["fence"])
+            stopped = output.look(now) or _fenced(launch["fence"])
             if cancelled or flooded or stopped or now >= deadline:
                 outcome = (
                     "cancelled" if cancelled else "output_cap" if flooded else "stopped" if stopped else "deadline"
@@ -199,15 +201,18 @@ def _watch(folder: Path, launch: dict[str, Any], child: int, wakeup: "_Wakeup") 
 class _Output:
     """What codex prints, looked at as it comes; soon again while something does, else less often."""
 
-    def __init__(self, path: Path, stops: list[list[str]]) -> None:
+    def __init__(self, path: Path, launch: dict[str, Any]) -> None:
         self._path = path
-        self._stops = [(name, re.compile(pattern.encode())) for name, pattern in stops]
+        self._stops = [(name, re.compile(pattern.encode())) for name, pattern in launch["stops"]]
+        self._last = re.compile(launch["last"].encode()) if launch["last"] else None
+        self._linger_s = launch["linger_s"]
+        self._over_at = _NEVER
         self._offset = 0
-        self.pause_s = _FIRST_LOOK_S if stops else _SIZE_CHECK_S
+        self.pause_s = _FIRST_LOOK_S if self._stops or self._last else _SIZE_CHECK_S
 
-    def look(self) -> str | None:
-        """The name of the pattern that a line written since begins with."""
-        if not self._stops:
+    def look(self, now: float) -> str | None:
+        """The name of what is to end codex: a pattern that a line written since begins with, or its silence."""
+        if not self._stops and self._last is None:
             return None
         with self._path.open("rb") as file:
             file.seek(self._offset)
@@ -221,7 +226,9 @@ class _Output:
             for name, pattern in self._stops:
                 if pattern.match(line[:_LINE_HEAD]):
                     return name
-        return None
+            if line and self._last is not None:  # whatever follows takes it back: another turn may begin
+                self._over_at = now if self._last.match(line[:_LINE_HEAD]) else _NEVER
+        return LINGERED if now - self._over_at >= self._linger_s else None
 
 
 def _fenced(fence: str | None) -> str | None:

@@ -44,6 +44,7 @@ class Launch(msgspec.Struct, frozen=True):
     standard output and error together. `witness` is a FIFO whose content the guard keeps. `stops` are
     names with patterns: a line of standard output that begins with one ends codex. `fence` is a file with
     the moment (monotonic, microseconds) at which codex is ended unless it was moved on by then.
+    `last` is the pattern of its last line: after one, codex has `linger_s` to end or to say more.
     """
 
     argv: tuple[str, ...]
@@ -55,6 +56,8 @@ class Launch(msgspec.Struct, frozen=True):
     witness: str | None = None
     stops: tuple[tuple[str, str], ...] = ()
     fence: str | None = None
+    last: str | None = None
+    linger_s: float = 10.0
 
 
 class Exit(msgspec.Struct, frozen=True):

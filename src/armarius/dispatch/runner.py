@@ -22,7 +22,7 @@ from armarius.clock import Clock
 from armarius.codex.binary import Binary
 from armarius.codex.command import ExecRequest, Resume, environ_of
 from armarius.codex.driver import driver_of
-from armarius.codex.events import stops_of
+from armarius.codex.events import END_OF_TURN, stops_of
 from armarius.codex.process import Attempt, Exit, Launch
 from armarius.codex.project_trust import undecided
 from armarius.dispatch.keeper import BEFORE, Begun, Judged, Keeper, folders_of, note_past
@@ -356,6 +356,7 @@ class Runner(Keeper):
             witness=request.witness,
             stops=stops_of(resumed),
             fence=self.holds.fence(held, folder),
+            last=END_OF_TURN,
         )
 
 

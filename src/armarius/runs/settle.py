@@ -216,26 +216,21 @@ def _unfinished(request: RunRequest, remains: Remains) -> tuple[RunState, Proble
     match end.outcome:
         case "cancelled" if remains.passed is not None:
             return "failed", Problem(f"budget-{remains.passed.measure}", str(remains.passed), _BUDGET_HINT)
-        case "deadline" if (minutes := request.budget.minutes) is not None and 60 * minutes <= request.deadline_s:
-            used = f"the {minutes:g} minutes of the budget of the run are used up"
-            return "timed_out", Problem("budget-minutes", used, _BUDGET_HINT)
         case "cancelled":
             return "cancelled", Problem("cancelled", "the run was cancelled", "", 130)
-        case "deadline":
-            return "timed_out", Problem("deadline", "the run reached its deadline", "raise --timeout")
+        case "deadline" if stream.state is TurnState.OPEN:
+            return "timed_out", _too_late(request)
         case "output_cap":
             return "failed", Problem("output-cap", f"codex printed {end.output_bytes} bytes", "see the run's folder")
         case "not_started":
             return "failed", Problem("not-started", f"codex could not be started: {end.error}", "", 4)
-        case "lost" if stream.state is TurnState.COMPLETED:
-            return None  # what Codex had finished by then is not asked for again
-        case "lost":
+        case "lost" if stream.state is not TurnState.COMPLETED:
             return _crashed(remains)
         case "stopped" if end.stopped_by == LOGIN_REFUSED and stream.state is not TurnState.COMPLETED:
             return "failed", Problem("login", redact(stream.error or _last_notice(stream)), _LOGIN_HINT, 4)
         case "stopped" if end.stopped_by == FENCED:
             return "interrupted", Problem("lease-lost", "the run lost what it held, and was ended", _LEASE_HINT, 6)
-        case "stopped" | "exited":
+        case "lost" | "deadline" | "stopped" | "exited":
             pass
     if stream.state is TurnState.FAILED:
         last = _last_turn(remains.thread)
@@ -243,6 +238,8 @@ def _unfinished(request: RunRequest, remains: Remains) -> tuple[RunState, Proble
         if problem.code == "rate-limited" and isinstance(request.origin, Resume | Fork):
             problem = msgspec.structs.replace(problem, hint=f"{problem.hint}; {_STAYS}")
         return "failed", problem
+    if end.outcome != "exited" and stream.state is TurnState.COMPLETED:
+        return None  # what Codex had finished by then is not asked for again
     if end.signal is not None and stream.state is TurnState.COMPLETED:
         return "failed", Problem("exit-code", f"the turn was completed but codex was killed by {end.signal}")
     if end.signal is not None:
@@ -257,6 +254,14 @@ def _unfinished(request: RunRequest, remains: Remains) -> tuple[RunState, Proble
     if end.exit_code != 0:
         return "failed", Problem("exit-code", f"the turn was completed but codex ended with {end.exit_code}")
     return None
+
+
+def _too_late(request: RunRequest) -> Problem:
+    minutes = request.budget.minutes
+    if minutes is not None and 60 * minutes <= request.deadline_s:
+        used = f"the {minutes:g} minutes of the budget of the run are used up"
+        return Problem("budget-minutes", used, _BUDGET_HINT)
+    return Problem("deadline", "the run reached its deadline", "raise --timeout")
 
 
 def _crashed(remains: Remains) -> tuple[RunState, Problem]:
