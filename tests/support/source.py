@@ -6,6 +6,7 @@ Invariant: a name is given in full, whatever it is called locally: after `import
 """
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -37,19 +38,19 @@ class Source(NamedTuple):
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
     def imports(self) -> list[Import]:
-        return list(self._imports(ast.parse(self.text), in_function=False))
+        return list(self._imports(_parsed(self.text), in_function=False))
 
     def names(self) -> set[str]:
         """Everything that is imported, and every attribute that is reached from an import."""
         imports = self.imports()
         known = {found.local: found.name for found in imports}
-        chains = (_chain(node) for node in ast.walk(ast.parse(self.text)) if isinstance(node, ast.Attribute))
+        chains = (_chain(node) for node in ast.walk(_parsed(self.text)) if isinstance(node, ast.Attribute))
         reached = {".".join([known[root], *rest]) for root, *rest in chains if root in known}
         return reached | {found.name for found in imports}
 
     def texts(self) -> Iterator[str]:
         """Every string in the code, also the fixed parts of f-strings; docstrings are not code."""
-        tree = ast.parse(self.text)
+        tree = _parsed(self.text)
         documents = {
             id(node.body[0].value)
             for node in ast.walk(tree)
@@ -82,6 +83,12 @@ class Source(NamedTuple):
 
 def read_tree(package: Path) -> list[Source]:
     return [Source(path.relative_to(package).as_posix(), path.read_text()) for path in sorted(package.rglob("*.py"))]
+
+
+@functools.cache
+def _parsed(text: str) -> ast.Module:
+    """Several questions are asked of each module."""
+    return ast.parse(text)
 
 
 def _chain(node: ast.AST) -> list[str]:
