@@ -13,9 +13,10 @@ The column `skillopt` is the gate of SkillOpt-Sleep on the same draws: adopt whe
 task is better than before. FOLDER is where the package lies; by default where `make bench-sleep` puts it. Its own
 function decides; where it is not installed the rule is restated, and the second line says so.
 
-Of thirty nights ours is shown in three ways: a new candidate every night with the undecided ones `beside` it, for which
-the goals are set; and one candidate `in turn` after the other, as `armarius sleep run` has it, typed once a day or
-`twice`.
+Of thirty nights ours is shown in three ways. `beside` is what `armarius sleep run` does, by the same code
+(`armarius.gate.rounds`), and for this the goals are set: a new candidate every night, a round for it and for each that
+is undecided. `at once` gives a candidate all its rounds in the night in which it is proposed; `in turn` proposes
+nothing while one is undecided.
 """
 
 import argparse

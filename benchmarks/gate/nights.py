@@ -1,6 +1,7 @@
 """Thirty nights of candidates, most of which do nothing: what is gained by which gate.
 
-Owns the three mixes of candidates and the walk through the nights. Does not own the worlds nor the gates.
+Owns the three mixes of candidates and the walk through the nights. Does not own the worlds, the gates, nor the division
+of a night's replays: that is `armarius.gate.rounds`, as `armarius sleep run` has it.
 Invariant: both gates are offered the same candidates in the same order, drawn alike.
 
 A useful edit is worth up to 20 points in the optimistic mix and up to 15 in the others, a harmful one costs 2 to 20,
@@ -19,6 +20,7 @@ from gate.worlds import HALF, Edit, Evaluate, world
 
 from armarius.gate.custody import replays, schedule
 from armarius.gate.decision import Answer, Gate
+from armarius.gate.rounds import Standing, in_excess, rounds_tonight
 
 __all__ = ["MIXES", "NIGHTS", "Month", "Summary", "difference", "months", "summary_of"]
 
@@ -70,13 +72,13 @@ def months(
     name: str, *, agent_spread: float, size: int, score: str, trials: int, seed: int, peer: Peer
 ) -> dict[str, list[Month]]:
     """So many users through thirty nights, with our gate in three ways and with the peer's."""
-    found: dict[str, list[Month]] = {"in turn": [], "twice": [], "beside": [], "skillopt": []}
+    found: dict[str, list[Month]] = {"in turn": [], "at once": [], "beside": [], "skillopt": []}
     for trial in range(trials):
         key = f"{seed} {name} {agent_spread} {size} {trial}"
         effects = _candidates(random.Random(key), MIXES[name])  # noqa: S311 - a simulation, no secret
         month = _Month(key, effects, agent_spread, size, score)
-        found["in turn"].append(month.in_turn(1))
-        found["twice"].append(month.in_turn(2))
+        found["in turn"].append(month.in_turn())
+        found["at once"].append(month.at_once())
         found["beside"].append(month.side_by_side())
         found["skillopt"].append(month.with_peer(peer))
     return found
@@ -121,31 +123,43 @@ class _Month:
         self._tasks = frozenset(f"task-{k}" for k in range(size))
         self._score = score
 
-    def in_turn(self, a_day: int) -> Month:
-        """An undecided candidate keeps its place, so that the next one waits; so many turns a day."""
+    def in_turn(self) -> Month:
+        """An undecided candidate keeps its place, so that the next one waits."""
         tally, waiting = _Tally(), list(enumerate(self._effects))
         live: _Live | None = None
-        for _ in range(NIGHTS * a_day):
-            if live is None and not waiting:
-                break
+        for _ in range(NIGHTS):
             if live is None:
                 live = self._taken_up(*waiting.pop(0), tally.level)
             if live.has_ended(self._tasks, tally):
                 live = None
         return tally.month
 
+    def at_once(self) -> Month:
+        """Every candidate is decided in the night in which it is proposed: all of its rounds, one after the other."""
+        tally = _Tally()
+        for number, effect in enumerate(self._effects):
+            live = self._taken_up(number, effect, tally.level)
+            while not live.has_ended(self._tasks, tally):
+                pass
+        return tally.month
+
     def side_by_side(self) -> Month:
-        """A new candidate every night, the undecided ones beside it."""
+        """What `armarius sleep run` does every night, if what it certifies is adopted in the morning."""
         tally, live = _Tally(), list[_Live]()
         for number, effect in enumerate(self._effects):
             live.append(self._taken_up(number, effect, tally.level))
-            remaining = list[_Live]()
-            for one in live:
-                # Evidence is void once the skill is another one: it is gathered anew on that.
-                now = one if one.level == tally.level else self._taken_up(one.number, one.effect, tally.level)
-                if not now.has_ended(self._tasks, tally):
-                    remaining.append(now)
-            live = remaining
+            # Evidence is void once the skill is another one: it is gathered anew on that.
+            live = [
+                one if one.level == tally.level else self._taken_up(one.number, one.effect, tally.level) for one in live
+            ]
+            gone = in_excess([one.standing for one in live])
+            live = [one for one in live if one.standing.name not in gone]
+            tonight = rounds_tonight([one.standing for one in live])
+            for one in [one for one in live if one.standing.name in tonight]:
+                if one.has_ended(self._tasks, tally):
+                    live.remove(one)
+                if one.is_certified:
+                    break
         return tally.month
 
     def with_peer(self, peer: Peer) -> Month:
@@ -174,6 +188,14 @@ class _Live:
         self.number, self.effect, self.level, self.after = number, effect, level, after
         self.evaluate = evaluate
         self._gate, self._nights = Gate(), 0
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(str(self.number), self._gate.decision(nights_over=self._nights).e_value)
+
+    @property
+    def is_certified(self) -> bool:
+        return self._gate.decision(nights_over=self._nights).answer is Answer.ADOPT
 
     def has_ended(self, tasks: frozenset[str], tally: "_Tally") -> bool:
         """One more night of it; whether that was its last."""

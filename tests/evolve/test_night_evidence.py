@@ -33,7 +33,9 @@ def test_two_held_out_tasks_certify_in_the_second_night_on_the_evidence_of_both(
         assert pairs(second)[:4] == pairs(first)
         assert second["pairs_used"] == 6
         assert [night for night, _ in pairs(second)] == [1, 1, 1, 1, 2, 2]
-        assert roles(world)["reflection"] == 1, "the candidate of the first night is judged on"
+        [one] = second["candidates"]
+        assert (one["id"], one["round"], one["is_new"]) == (first["candidates"][0]["id"], 2, False)
+        assert roles(world)["reflection"] == 2, "each night asks for another one"
 
 
 def test_a_changed_skill_starts_a_new_experiment_without_the_old_evidence(

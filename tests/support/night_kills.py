@@ -42,7 +42,12 @@ def comparable(report: dict[str, Any]) -> dict[str, Any]:
     own = {"id", "experiment", "folder", "report", "page", "diff", "proposal", "target"}
     spent = {"duration_us", "runs", "responses", "usage", "sent"}
     rest = {key: value for key, value in report.items() if key not in own | spent}
-    return rest | {"pairs": [(pair["baseline"], pair["candidate"]) for pair in report["pairs"]]}
+    heard = [{**one, "id": "", "pairs": scores(one)} for one in report["candidates"]]
+    return rest | {"pairs": scores(report), "candidates": heard}
+
+
+def scores(told: dict[str, Any]) -> list[tuple[float | None, float | None]]:
+    return [(pair["baseline"], pair["candidate"]) for pair in told["pairs"]]
 
 
 @pytest.fixture(scope="session")

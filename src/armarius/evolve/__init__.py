@@ -16,8 +16,9 @@ touches a live skill except adoption.
     bench.py      several runs at a time
     propose.py    training tasks -> a candidate (reflect.py: the prompt and its answer)
     held_out.py   a candidate before the gate
-    night.py      the order of all this, and its report (report.py)
+    candidates.py the undecided candidates of a skill (side_by_side.py: before the gate, one after the other)
+    night.py      the order of all this, and its report (report.py; course.py: which night this is)
     staging.py    propose, adopt, roll back
     rehearsal.py  what a night would do, without doing it
-    records.py    nights, evidence, proposals in the ledger
+    records.py    nights, candidates, evidence, proposals in the ledger
 """

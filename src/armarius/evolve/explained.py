@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import msgspec
 
-from armarius.evolve.report import NightReport, PairLine
+from armarius.evolve.report import CandidateLine, NightReport, PairLine
 from armarius.gate.decision import DEFAULT
 from armarius.gate.power import MOST_TASKS, plan_for
 
@@ -62,10 +62,16 @@ def _sentences(report: NightReport, lines: tuple[TaskLine, ...]) -> list[str]:
     others = f"{report.held_out_tasks} others were held out to judge by"
     said = [f"The optimizer saw {report.train_tasks} training tasks; {others}."]
     if report.accepted:
-        said.append(f"It proposed: {'; '.join(report.accepted)}.")
+        said.append(f"The candidate: {'; '.join(report.accepted)}.")
     if report.rejected:
         said.append(f"Not applied: {'; '.join(report.rejected)}.")
     said.append(_decision(report))
+    said += [_beside(one) for one in report.candidates if one.candidate_hash != report.candidate_hash]
+    said += report.notes
+    if report.nothing_new:
+        said.append(f"No new candidate tonight: {report.nothing_new}.")
+    if report.waiting:
+        said.append(f"Waiting with what evidence they have: {', '.join(report.waiting)}.")
     if report.caution:
         said.append(report.caution)
     if lines:
@@ -85,6 +91,12 @@ def _sentences(report: NightReport, lines: tuple[TaskLine, ...]) -> list[str]:
     return said
 
 
+def _beside(one: CandidateLine) -> str:
+    """Another candidate of the night, in a sentence."""
+    said = f"Beside it {one.id} ({'; '.join(one.edits)}), round {one.round} of {DEFAULT.nights}: {one.decision}"
+    return f"{said} ({one.reason}), e-value {one.e_value:.2f} after {one.pairs_used} pairs."
+
+
 def _decision(report: NightReport) -> str:
     e = f"the e-value is {report.e_value:.2f} after {report.pairs_used} pairs"
     match report.decision, report.reason:
@@ -102,7 +114,7 @@ def _decision(report: NightReport) -> str:
         case "ungated", _:
             return "The gate was off: the edits were recorded without a test, so nothing says that they help."
         case "continue", _:
-            left = max(0, DEFAULT.nights - report.number)
+            left = max(0, DEFAULT.nights - (report.round or report.number))
             return f"Undecided: {e}. The evidence is kept; {left} more nights may add to it."
         case _:
             return f"No candidate came before the gate: {report.reason}."

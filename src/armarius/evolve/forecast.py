@@ -11,13 +11,15 @@ from pathlib import Path
 
 import msgspec
 
+from armarius.evolve.directly import why_beyond
 from armarius.evolve.gather import Gathered
 from armarius.evolve.targets import Target
 from armarius.evolve.tasks import Task, split_tasks
 from armarius.gate.decision import DEFAULT, best_case
 from armarius.gate.power import MOST_TASKS, Plan, plan_for
+from armarius.gate.rounds import ROUNDS_A_NIGHT
 
-__all__ = ["Forecast", "Found", "Outgoing", "Range", "forecast", "found_in"]
+__all__ = ["Choices", "Forecast", "Found", "Outgoing", "Range", "forecast", "found_in"]
 
 # A lean run of Codex 0.169 sends some 36 KB before the first word of a task, and takes some seconds.
 _BASE_TOKENS = 9_000
@@ -62,6 +64,23 @@ class Outgoing(msgspec.Struct, frozen=True):
     bytes: int
 
 
+class Choices(msgspec.Struct, frozen=True, kw_only=True):
+    """What a night would be told: who reflects and who replays, on which model, how often, how many at a time.
+
+    `replays_by` is codex, openai or handoff; `undecided` candidates wait for another round.
+    """
+
+    backend: str = "mock"
+    reflects_by: str = "codex"
+    reflects_on: str | None = None
+    replays_by: str = "codex"
+    replays_on: str | None = None
+    rollouts: int = 1
+    gate: bool = True
+    workers: int = 1
+    undecided: int = 0
+
+
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """The plan of a night (`armarius.sleep_plan.v1`)."""
 
@@ -84,6 +103,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     certifies: int | None
     verdict: str
     notes: tuple[str, ...]
+    undecided: int = 0
     schema: str = "armarius.sleep_plan.v1"
 
 
@@ -93,23 +113,21 @@ def forecast(
     project: Path,
     target: Target,
     skill_bytes: int,
-    backend: str,
-    model: str | None,
-    workers: int,
+    choices: Choices,
     reviewed: bool,
     gathered: Gathered | None = None,
 ) -> Forecast:
-    """The plan for one night on these tasks."""
+    """The plan for one night on these tasks, with these choices."""
     train, sealed = split_tasks(tasks) if tasks else ((), ())
     held_out = [task for task in sealed if task.why_uncertifiable is None]
     plan = plan_for(min(len(held_out), MOST_TASKS))
-    wins = best_case(len(held_out), 1).pairs_used if held_out else 0
-    reflects = 1 if train else 0
-    least, most = len(train) + reflects + 2 * wins, len(train) + reflects + 2 * DEFAULT.pairs_a_night * len(held_out)
+    asks = 1 if train else 0
+    least, most = _runs(len(train), len(held_out), choices)
+    workers = choices.workers
     each, seconds, rests_on = _cost(tasks, skill_bytes, gathered)
     return Forecast(
         project=str(project),
-        backend=backend,
+        backend=choices.backend,
         target=str(target.path),
         target_why=target.why,
         target_exists=target.exists,
@@ -122,11 +140,12 @@ def forecast(
         tokens=Range(least * each, most * each),
         minutes=Range(_minutes(least, seconds, workers), _minutes(most, seconds, workers)),
         rests_on=rests_on,
-        sent=_sent(train, held_out, skill_bytes, _recipient(backend, model), most - reflects),
+        sent=_sent(train, held_out, skill_bytes, choices, most - (asks if choices.reflects_by == "codex" else 0)),
         detects=plan,
         certifies=plan.certifies,
-        verdict=_verdict(len(tasks), plan),
-        notes=gathered.notes if gathered else (),
+        verdict=_verdict(len(tasks), plan) if choices.gate else "the gate is off: nothing would be certified",
+        notes=(*(gathered.notes if gathered else ()), *_notes(tasks, choices)),
+        undecided=choices.undecided,
     )
 
 
@@ -145,6 +164,29 @@ def found_in(gathered: Gathered) -> Found:
         spilt=mined.spilt,
         asking=tuple(f"{draft.task[:80]} ({draft.asks})" for draft in mined.drafts),
     )
+
+
+def _runs(train: int, held_out: int, choices: Choices) -> tuple[int, int]:
+    """The fewest and the most runs: a pair may be enough for a candidate with evidence, and each may use its round."""
+    first = train * choices.rollouts + (1 if train and choices.reflects_by == "codex" else 0)
+    if not choices.gate or not held_out:
+        return first, first
+    wins = 1 if choices.undecided else best_case(held_out, 1).pairs_used
+    rounds = min(choices.undecided + 1, ROUNDS_A_NIGHT)
+    return first + 2 * wins, first + 2 * DEFAULT.pairs_a_night * held_out * rounds
+
+
+def _notes(tasks: Sequence[Task], choices: Choices) -> tuple[str, ...]:
+    """What else follows from the choices."""
+    said = list[str]()
+    if choices.undecided and choices.gate:
+        beside = f"{choices.undecided} undecided candidates stand beside the new one"
+        said.append(f"{beside}; the {ROUNDS_A_NIGHT} oldest get a round")
+    beyond = [(task.task_id, why) for task in tasks if (why := why_beyond(task)) is not None]
+    if beyond and choices.replays_by != "codex":
+        name, why = beyond[0]
+        said.append(f"a night would refuse this: {len(beyond)} tasks need Codex, such as {name}: {why}")
+    return tuple(said)
 
 
 def _cost(tasks: Sequence[Task], skill_bytes: int, gathered: Gathered | None) -> tuple[int, float, str]:
@@ -171,7 +213,7 @@ def _minutes(runs: int, seconds: float, workers: int) -> float:
 def _recipient(backend: str, model: str | None) -> str:
     match backend:
         case "openai":
-            return f"{model or 'a model'} at OpenAI"
+            return f"{model or 'a model'} at the endpoint of OPENAI_BASE_URL"
         case "handoff":
             return "a folder, for you to answer"
         case _:
@@ -179,7 +221,7 @@ def _recipient(backend: str, model: str | None) -> str:
 
 
 def _sent(
-    train: Sequence[Task], held_out: Sequence[Task], skill_bytes: int, to: str, replays: int
+    train: Sequence[Task], held_out: Sequence[Task], skill_bytes: int, choices: Choices, replays: int
 ) -> tuple[Outgoing, ...]:
     """What would go where. A mock night sends nothing; what is told is a real one's."""
     if not train:
@@ -188,9 +230,17 @@ def _sent(
     failures = sorted((len(task.task.encode()) for task in train), reverse=True)[:_MOST_FAILURES]
     reflection = skill_bytes + sum(failures) + _ANSWER_BYTES * len(failures)
     return (
-        Outgoing(to, "replays: a task, and the skill when the model reads it", replays, longest + skill_bytes),
         Outgoing(
-            to, "reflection: the skill, failing training tasks, answers and failed checks, redacted", 1, reflection
+            _recipient(choices.replays_by, choices.replays_on),
+            "replays: a task, and the skill when the model reads it",
+            replays,
+            longest + skill_bytes,
+        ),
+        Outgoing(
+            _recipient(choices.reflects_by, choices.reflects_on),
+            "reflection: the skill, failing training tasks, answers and failed checks, redacted",
+            1,
+            reflection,
         ),
     )
 

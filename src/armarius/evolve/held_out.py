@@ -28,8 +28,13 @@ __all__ = ["Candidate", "try_candidate"]
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """Two skill texts and the tasks that judge between them; `shown` are those the proposer saw."""
+    """Two skill texts and the tasks that judge between them; `shown` are those the proposer saw.
 
+    `round` is the night of its own gate that it has tonight.
+    """
+
+    id: str
+    round: int
     base: bytes
     proposed: bytes
     held_out: Mapping[str, Task]
@@ -40,22 +45,26 @@ class Candidate(msgspec.Struct, frozen=True):
 def try_candidate(
     candidate: Candidate, *, bench: Bench, lab: Lab, ledger: Database, clock: Clock, night: NightRow
 ) -> Decision:
-    """Offer pairs to the gate, those that are kept first, until it decides or the night's are used."""
-    kept = kept_pairs(ledger, night.experiment)
+    """Offer pairs to the gate, those that are kept first, until it decides or those of its round are used.
+
+    The experiment of `lab` is the candidate's own: no replay of one serves another, not even of the skill before,
+    as a later candidate may have been proposed because of it.
+    """
+    kept = kept_pairs(ledger, candidate.id)
     gate = Gate(DEFAULT)
     for row in kept:
         gate.offer(row.pair)
-    tonight = schedule(night.experiment, candidate.held_out.keys(), night.number, shown=candidate.shown)
-    slots = tonight[sum(row.night == night.number for row in kept) :]
+    tonight = schedule(lab.experiment, candidate.held_out.keys(), candidate.round, shown=candidate.shown)
+    slots = tonight[sum(row.night == candidate.round for row in kept) :]
     runs = list[tuple[str, str]]()
 
     def keep(pair: Pair) -> None:
         baseline_run, candidate_run = runs[-1]
         ledger.execute(
             QUERIES.insert_evidence,
-            experiment=night.experiment,
-            ordinal=len(kept) + len(runs) - 1,
-            night=pair.night,
+            course=night.experiment,
+            candidate_id=candidate.id,
+            night=night.number,
             task=pair.task,
             baseline=pair.baseline,
             candidate=pair.candidate,
@@ -69,7 +78,7 @@ def try_candidate(
         with contextlib.closing(_pairs(candidate, bench, lab, slots, runs)) as pairs:
             examine(gate, pairs, keep)
     _count_all(candidate, bench, lab, tonight, ledger)
-    return gate.decision(nights_over=night.number)
+    return gate.decision(nights_over=candidate.round)
 
 
 def _pairs(

@@ -6,14 +6,13 @@ Invariant: the reflector sees the training tasks and nothing of the held-out one
 and scores and nothing of the texts. Every paid run has a key, every pair is kept before it counts,
 so a night that was killed anywhere comes to the same end without repeating a finished run.
 
-An experiment is everything its evidence depends on: target and base, tasks, model, effort, Codex
-version, and how many candidates were rejected on this base before. Its candidate lives for up to
-three nights; within one experiment the training replays and the reflection are paid once.
+A course is everything that evidence depends on but the text of a candidate: target and base, tasks, model, effort,
+Codex version. On a course each night proposes one candidate more, beside those that are undecided. Training replays
+are paid once until a candidate was judged.
 """
 
 import contextlib
 import fcntl
-import json
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -27,23 +26,23 @@ from armarius.codex.home import Owner, check_fresh
 from armarius.dispatch.runner import Runner
 from armarius.errors import HostError
 from armarius.evolve import staging
-from armarius.evolve.attribution import shares_of
 from armarius.evolve.bench import Allowance, Bench, Progress
+from armarius.evolve.candidates import befallen, carry_over, divide, enter
+from armarius.evolve.course import course_of, open_night
 from armarius.evolve.directly import Directly
-from armarius.evolve.held_out import Candidate, try_candidate
-from armarius.evolve.memory import barred_by, unwanted
+from armarius.evolve.memory import Memory
 from armarius.evolve.outside import look_from
 from armarius.evolve.page import PAGE, page_of
 from armarius.evolve.propose import Proposed, Terms, edit_line, propose
-from armarius.evolve.records import QUERIES, NightRow, kept_pairs
+from armarius.evolve.records import QUERIES, CandidateRow, NightRow, RoundRow
 from armarius.evolve.replay import Lab, Metric, Trial
-from armarius.evolve.report import NightReport, PairLine, Retained, Share, render, sent_to
-from armarius.evolve.retention import retained_on, suite_for, write_kept
+from armarius.evolve.report import NightReport, Retained, render, sent_to
+from armarius.evolve.retention import suite_for, write_kept
+from armarius.evolve.side_by_side import Court, Heard, hear_all, leading, line_of
 from armarius.evolve.tasks import TaskFile, split_tasks
 from armarius.evolve.thinkers import Thinker
 from armarius.files import private_folder, write_atomic
-from armarius.gate.decision import Answer, Decision
-from armarius.identity import hash_bytes, hash_value, new_id
+from armarius.identity import hash_bytes, hash_value
 from armarius.skills.capability import new_capabilities
 from armarius.skills.document import MEMORY, diff, parse_document
 from armarius.skills.edit import Applied
@@ -52,8 +51,6 @@ from armarius.store.ledger import append_event
 from armarius.thread import Usage
 
 __all__ = ["Night", "NightOrder"]
-
-_MOST_GENERATIONS = 10_000
 
 
 class NightOrder(msgspec.Struct, frozen=True):
@@ -84,14 +81,14 @@ class NightOrder(msgspec.Struct, frozen=True):
 
 
 class Outcome(NamedTuple):
-    """How a night ends: its state, the gate's answer, and what they rest on."""
+    """How a night ends: its state, the gate's answer, all who were heard, whom it is about, and that one's text."""
 
     state: str
     answer: str
     reason: str
-    decision: Decision | None = None
-    retained: Retained = Retained()
-    shares: tuple[Share, ...] = ()
+    heard: tuple[Heard, ...] = ()
+    lead: Heard | None = None
+    applied: Applied | None = None
 
 
 class Night:
@@ -132,58 +129,61 @@ class Night:
             staged = self._staged_before()
             if staged is not None:
                 return staged
-            night = self._open()
-            lab = self._lab(night.experiment, private_folder(self._home / "replays"))
+            night, memory = self._open()
+            # Tried anew once a candidate was judged: else who reads the same answers has the same ideas.
+            tries = hash_value({"course": night.experiment, "judged": len(memory.barred)})
+            lab = self._lab(tries, private_folder(self._home / "replays"))
+            if self._order.gate:
+                sides = {"train": self._train, "held_out": self._held_out}
+                carry_over(self._ledger, self._clock, night, self._document, **sides)
             proposed = propose(
                 self._bench,
                 lab,
                 self._document,
                 self._train,
                 observed=self._order.observed,
-                terms=self._terms(night),
+                terms=self._terms(memory),
                 think=self._think,
                 optimizer=self._optimizer(lab),
             )
-            if proposed.applied is None or proposed.why_nothing is not None:
-                return self._close(night, Outcome("nothing", "none", proposed.why_nothing or ""), proposed)
-            return self._close(night, self._judge(night, lab, proposed.applied), proposed)
+            return self._close(night, self._judge(night, lab, proposed), proposed)
 
-    def _judge(self, night: NightRow, lab: Lab, applied: Applied) -> Outcome:
-        """What the gate makes of a candidate, and then the tasks that it must not lose."""
-        if not self._order.gate:
-            return Outcome("staged", "ungated", "the gate was off: nothing was judged")
-        candidate = Candidate(
-            base=self._base,
-            proposed=applied.document.render(),
-            held_out={task.task_id: task for task in self._held_out},
+    def _judge(self, night: NightRow, lab: Lab, proposed: Proposed) -> Outcome:
+        """What the gate makes of the new candidate and of those that are undecided."""
+        order, ledger, clock = self._order, self._ledger, self._clock
+        new = proposed.applied if proposed.why_nothing is None else None
+        if new is not None:
+            enter(ledger, clock, night, applied=new, train=self._train, gated=order.gate)
+            if not order.gate:
+                return Outcome("staged", "ungated", "the gate was off: nothing was judged", applied=new)
+        court = Court(
+            bench=self._bench,
+            lab=lab,
+            ledger=ledger,
+            clock=clock,
+            document=self._document,
+            held_out=self._held_out,
             shown=frozenset(task.task_id for task in self._train),
-            metric=self._order.metric,
+            metric=order.metric,
+            suite=suite_for(ledger, order.target, order.tasks.tasks, self._held_out),
         )
-        decision = try_candidate(
-            candidate, bench=self._bench, lab=lab, ledger=self._ledger, clock=self._clock, night=night
-        )
-        if decision.answer is not Answer.ADOPT:
-            return Outcome("nothing", decision.answer.value, decision.reason, decision)
-        suite = suite_for(self._ledger, self._order.target, self._order.tasks.tasks, self._held_out)
-        retained = retained_on(self._bench, lab, suite, self._base, candidate.proposed)
-        if retained.lost:
-            return Outcome("nothing", "reject", f"it loses {', '.join(retained.lost)}", decision, retained)
-        evidence = kept_pairs(self._ledger, night.experiment)
-        shares = shares_of(
-            self._bench, lab, self._document, edits=applied.accepted, candidate=candidate, evidence=evidence
-        )
-        return Outcome("staged", "adopt", decision.reason, decision, retained, shares)
+        heard = tuple(hear_all(court, night, divide(ledger, clock, night))) if order.gate else ()
+        lead = leading(heard)
+        if lead is None:
+            return Outcome("nothing", "none", proposed.why_nothing or "nobody was left to be heard")
+        state = "staged" if lead.answer == "adopt" else "nothing"
+        return Outcome(state, lead.answer, lead.reason, heard, lead, lead.applied)
 
-    def _terms(self, night: NightRow) -> Terms:
-        """What edits are asked for; the memory is that of the experiment's beginning, so that it is asked once."""
+    def _terms(self, memory: Memory) -> Terms:
+        """What edits are asked for; the memory is that of the night's beginning, so that it is asked once."""
         order = self._order
-        known: dict[str, list[str]] = json.loads(night.settings)
         return Terms(
             budget=order.edit_budget,
             rollouts=order.rollouts,
             preferences=order.preferences,
-            told=tuple(known.get("told", ())),
-            barred=frozenset(known.get("barred", ())),
+            told=memory.told,
+            on_trial=memory.on_trial,
+            barred=frozenset(memory.barred),
             sealed=self._held_out,
         )
 
@@ -196,67 +196,31 @@ class Night:
         )
         return None if row is None else row.outcome
 
-    def _open(self) -> NightRow:
-        """The open night of this experiment, or the next one."""
-        experiment, nights, before = self._experiment()
-        if nights and nights[-1].ended_at_us is None:
-            return nights[-1]
-        night_id, now_us = new_id("night", self._clock), self._clock.now_us()
-        settings = nights[0].settings if nights else self._settings(before)
-        with self._ledger.transaction():
-            self._ledger.execute(
-                QUERIES.insert_night,
-                id=night_id,
-                experiment=experiment,
-                number=len(nights) + 1,
-                project=str(self._order.project),
-                target_path=str(self._order.target),
-                base_hash=hash_bytes(self._base),
-                settings=settings,
-                now_us=now_us,
-            )
-            append_event(
-                self._ledger,
-                at_us=now_us,
-                subject=night_id,
-                kind="night_opened",
-                body={"number": len(nights) + 1},
-            )
-        return self._ledger.fetch(QUERIES.nights_of, NightRow, experiment=experiment)[-1]
-
-    def _settings(self, before: list[NightRow]) -> str:
-        """What is written down of a night at its beginning."""
-        order = self._order
-        memory = {"told": unwanted(self._ledger, order.target), "barred": sorted(barred_by(before))}
-        return json.dumps({"edit_budget": order.edit_budget, "max_tasks": order.max_tasks, **memory})
-
-    def _experiment(self) -> tuple[str, list[NightRow], list[NightRow]]:
-        """The first experiment on this base whose candidate is not yet decided on, its nights, and those before."""
-        order = self._order
-        same = {
+    def _open(self) -> tuple[NightRow, Memory]:
+        """The open night of this course, or the next one."""
+        order, base_hash = self._order, hash_bytes(self._base)
+        facts = {
             "target": str(order.target),
-            "base": hash_bytes(self._base),
-            "tasks": hash_value([[task.facts for task in side] for side in (self._train, self._held_out)]),
             "model": order.model or order.owner.model,
             "effort": order.effort or order.owner.effort,
             "provider": hash_value(order.owner.provider),
             "codex": order.codex_version,
-            "edit_budget": order.edit_budget,
-            "rollouts": order.rollouts,
             "metric": order.metric,
-            "preferences": order.preferences,
             "optimizer": order.optimizer_model,
         }
         if (directly := self._directly) is not None:
-            same |= {"answered": directly.name, "model": directly.model, "effort": None, "provider": "", "codex": ""}
-        before = list[NightRow]()
-        for generation in range(_MOST_GENERATIONS):
-            experiment = hash_value(same | {"generation": generation})
-            nights = self._ledger.fetch(QUERIES.nights_of, NightRow, experiment=experiment)
-            if not any(_is_final(night) for night in nights):
-                return experiment, nights, before
-            before += nights
-        raise RuntimeError("ten thousand candidates were rejected on one base")
+            facts |= {"answered": directly.name, "model": directly.model, "effort": None, "provider": "", "codex": ""}
+        return open_night(
+            self._ledger,
+            self._clock,
+            course=course_of(base_hash, self._train, self._held_out, **facts),
+            project=order.project,
+            target=order.target,
+            base_hash=base_hash,
+            edit_budget=order.edit_budget,
+            max_tasks=order.max_tasks,
+            gated=order.gate,
+        )
 
     def _lab(self, experiment: str, folder: Path) -> Lab:
         order = self._order
@@ -285,7 +249,7 @@ class Night:
     def _close(self, night: NightRow, outcome: Outcome, proposed: Proposed) -> NightReport:
         """Stage what may be adopted, write the report, close the night."""
         folder = private_folder(self._home / "nights" / night.id)
-        after = self._document if proposed.applied is None else proposed.applied.document
+        after = self._document if outcome.applied is None else outcome.applied.document
         changes = diff(self._document, after, self._order.target.name)
         report = self._report(night, folder, outcome, proposed)
         if outcome.state == "staged":
@@ -308,6 +272,7 @@ class Night:
         write_atomic(folder / PAGE, page_of(report, changes).encode())
         now_us = self._clock.now_us()
         with self._ledger.transaction():
+            self._settle(night, outcome, now_us)
             text = msgspec.json.encode(report).decode()
             self._ledger.execute(QUERIES.end_night, id=night.id, state=outcome.state, report=text, now_us=now_us)
             append_event(
@@ -315,8 +280,29 @@ class Night:
             )
         return report
 
+    def _settle(self, night: NightRow, outcome: Outcome, now_us: int) -> None:
+        """Write down what became of those who were heard; whoever was not has this round still before them."""
+        states = {"adopt": "certified", "reject": "rejected"}
+        heard = {one.row.id: one for one in outcome.heard}
+        for name, one in heard.items():
+            if one.answer in states:
+                state = states[one.answer]
+                self._ledger.execute(QUERIES.end_candidate, id=name, state=state, reason=one.reason, now_us=now_us)
+        for one in self._ledger.fetch(QUERIES.rounds_of_night, RoundRow, night_id=night.id):
+            if one.candidate_id not in heard:
+                self._ledger.execute(QUERIES.forget_round, night_id=night.id, candidate_id=one.candidate_id)
+
+    def _waiting(self, night: NightRow, outcome: Outcome) -> tuple[str, ...]:
+        """The undecided candidates of this course that were not heard tonight."""
+        rows = self._ledger.fetch(QUERIES.candidates_of_course, CandidateRow, course=night.experiment)
+        heard = {one.row.id for one in outcome.heard}
+        return tuple(row.id for row in rows if row.state == "open" and row.id not in heard)
+
     def _report(self, night: NightRow, folder: Path, outcome: Outcome, proposed: Proposed) -> NightReport:
-        applied, spent, decision = proposed.applied, self._bench.results, outcome.decision
+        applied, spent = outcome.applied, self._bench.results
+        lines = {one.row.id: line_of(self._ledger, night, one) for one in outcome.heard}
+        lead = lines[outcome.lead.row.id] if outcome.lead else None
+        refused = proposed.applied.rejected if proposed.applied else ()
         after = self._document if applied is None else applied.document
         without_codex = self._directly.name if self._directly else ""
         return NightReport(
@@ -329,18 +315,15 @@ class Night:
             candidate_hash=hash_bytes(after.render()),
             decision=outcome.answer,
             reason=outcome.reason,
-            e_value=decision.e_value if decision else 1.0,
-            pairs_used=decision.pairs_used if decision else 0,
-            pairs_ignored=decision.pairs_ignored if decision else 0,
+            e_value=lead.e_value if lead else 1.0,
+            pairs_used=lead.pairs_used if lead else 0,
+            pairs_ignored=lead.pairs_ignored if lead else 0,
             train_tasks=len(self._train),
             held_out_tasks=len(self._held_out),
             shape_only=all(task.judge.shape_only for task in self._held_out),
             accepted=tuple(map(edit_line, applied.accepted)) if applied else (),
-            rejected=tuple(f"{edit_line(one.edit)} ({one.reason})" for one in applied.rejected) if applied else (),
-            pairs=tuple(
-                PairLine(row.night, row.task, row.baseline, row.candidate)
-                for row in kept_pairs(self._ledger, night.experiment)
-            ),
+            rejected=tuple(f"{edit_line(one.edit)} ({one.reason})" for one in refused),
+            pairs=lead.pairs if lead else (),
             runs=len(spent),
             responses=sum(run.responses for run in spent),
             usage=sum((run.usage for run in spent), Usage()),
@@ -351,17 +334,16 @@ class Night:
             page=str(folder / PAGE),
             metric=self._order.metric,
             capabilities=new_capabilities(self._document.text, after.text),
-            shares=outcome.shares,
-            retained=outcome.retained,
+            shares=outcome.lead.shares if outcome.lead else (),
+            retained=outcome.lead.retained if outcome.lead else Retained(),
             sent=(*sent_to(self._order.owner, spent, without_codex), *(self._think.sent if self._think else ())),
             without_codex=without_codex,
+            round=lead.round if lead else 0,
+            candidates=tuple(lines.values()),
+            waiting=self._waiting(night, outcome),
+            notes=befallen(self._ledger, night.id),
+            nothing_new=proposed.why_nothing or "" if outcome.heard else "",
         )
-
-
-def _is_final(night: NightRow) -> bool:
-    """Whether a night ended its experiment: its candidate was staged or rejected."""
-    report = night.outcome
-    return report is not None and report.decision in ("adopt", "reject", "ungated")
 
 
 @contextlib.contextmanager

@@ -56,6 +56,7 @@ def page_of(report: NightReport, changes: str) -> str:
         parts += ["<h2>Evidence</h2>", plot(wealth_path(pairs))]
         rows = [(task, *map(str, counts)) for task, counts in tally(report.pairs).items()]
         parts += ["<h2>Wins and losses</h2>", _table(("task", "wins", "losses", "ties", "errors"), rows)]
+    parts += _beside(report)
     if report.shares:
         rows = [(s.edit, f"{s.with_it:.2f}", _number(s.without_it)) for s in report.shares]
         parts += ["<h2>What each edit does</h2>", _table(("edit", "with it", "without it"), rows)]
@@ -73,6 +74,18 @@ def page_of(report: NightReport, changes: str) -> str:
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>Night {report.number}</title><style>\n{_STYLE}</style></head><body>\n" + "\n".join(parts)
     ) + "\n</body></html>\n"
+
+
+def _beside(report: NightReport) -> list[str]:
+    """The other candidates of the night, each with its evidence, and what became of some before it."""
+    others = [one for one in report.candidates if one.candidate_hash != report.candidate_hash]
+    parts = [f"<p>{_text(note)}</p>" for note in report.notes]
+    for one in others:
+        said = f"{one.id}, round {one.round}: {one.decision} ({one.reason}), e-value {one.e_value:.2f}"
+        parts += [f"<h3>{_text(said)}</h3>", f"<p>{_text('; '.join(one.edits))}</p>"]
+        if one.pairs:
+            parts.append(plot(wealth_path(Pair(p.night, p.task, p.baseline, p.candidate) for p in one.pairs)))
+    return ["<h2>Beside it</h2>", *parts] if parts else []
 
 
 def plot(path: Sequence[float]) -> str:

@@ -29,14 +29,15 @@ class Terms(msgspec.Struct, frozen=True):
     """How edits are asked for and which are out of the question.
 
     `budget` edits at most, from `rollouts` tries of each training task. `told` are edits that did not help before,
-    `barred` the hashes of texts
-    that were judged in vain. `sealed` are the tasks that judge.
+    `on_trial` those that are before the gate, `barred` the hashes of texts that were judged. `sealed` are the tasks
+    that judge.
     """
 
     budget: int = 4
     rollouts: int = 1
     preferences: str = ""
     told: tuple[str, ...] = ()
+    on_trial: tuple[str, ...] = ()
     barred: frozenset[str] = frozenset()
     sealed: tuple[Task, ...] = ()
 
@@ -83,7 +84,8 @@ def propose(
         )
     if not failures:
         return Proposed(0)
-    prompt = reflect.prompt_for(base.text, failures, terms.budget, terms.preferences, terms.told)
+    known = {"rejected": terms.told, "on_trial": terms.on_trial}
+    prompt = reflect.prompt_for(base.text, failures, terms.budget, terms.preferences, **known)
     parsed = _reflected(bench, optimizer or lab, prompt) if think is None else think.ask(prompt, reflect.SCHEMA)
     asked = reflect.read_edits(parsed)
     refused = [(one.edit, _why_not(one, failures, (*train, *terms.sealed))) for one in asked]

@@ -1,4 +1,4 @@
-"""Nights, evidence and proposals, as rows of the ledger.
+"""Nights, candidates, evidence and proposals, as rows of the ledger.
 
 Owns every statement of evolve. Does not own the decision or the files.
 Invariant: evidence has one order, its ordinals, and a pair once written is never changed.
@@ -14,13 +14,26 @@ from armarius.gate.decision import Pair
 from armarius.store.database import Database
 from armarius.store.queries import load
 
-__all__ = ["QUERIES", "EvidenceRow", "NightRow", "ProposalRow", "find_proposal", "kept_pairs"]
+__all__ = [
+    "QUERIES",
+    "CandidateRow",
+    "EvidenceRow",
+    "NightRow",
+    "ProposalRow",
+    "RoundRow",
+    "find_candidate",
+    "find_proposal",
+    "kept_pairs",
+]
 
 QUERIES = load(Path(__file__).with_name("queries.sql"))
 
 
 class NightRow(msgspec.Struct, frozen=True):
-    """A night; `report` is the JSON of its `NightReport` once it is over, `settings` that of what it began with."""
+    """A night; `report` is the JSON of its `NightReport` once it is over, `settings` that of what it began with.
+
+    `experiment` names its course: all that evidence depends on but the text of a candidate.
+    """
 
     id: str
     experiment: str
@@ -39,8 +52,35 @@ class NightRow(msgspec.Struct, frozen=True):
         return None if self.report is None else msgspec.json.decode(self.report, type=NightReport)
 
 
+class CandidateRow(msgspec.Struct, frozen=True):
+    """A text that may replace a skill's; `edits` and `shown` are JSON."""
+
+    id: str
+    experiment: str
+    course: str
+    night_id: str
+    target_path: str
+    base_hash: str
+    proposed_hash: str
+    edits: str
+    shown: str
+    state: str
+    reason: str
+    created_at_us: int
+    ended_at_us: int | None = None
+
+
+class RoundRow(msgspec.Struct, frozen=True):
+    """A candidate's share of a night: the `number`-th night of its gate."""
+
+    candidate_id: str
+    number: int
+    night_id: str
+    place: int
+
+
 class EvidenceRow(msgspec.Struct, frozen=True):
-    """One pair of replays."""
+    """One pair of replays; `night` is the round of its candidate."""
 
     ordinal: int
     night: int
@@ -70,9 +110,19 @@ class ProposalRow(msgspec.Struct, frozen=True):
     rolled_back_at_us: int | None = None
 
 
-def kept_pairs(ledger: Database, experiment: str) -> list[EvidenceRow]:
-    """The evidence so far, in order."""
-    return ledger.fetch(QUERIES.evidence_of, EvidenceRow, experiment=experiment)
+def kept_pairs(ledger: Database, candidate_id: str) -> list[EvidenceRow]:
+    """The evidence on a candidate so far, in order."""
+    return ledger.fetch(QUERIES.evidence_of, EvidenceRow, candidate_id=candidate_id)
+
+
+def find_candidate(ledger: Database, name: str) -> CandidateRow:
+    """The candidate `name` names by id or unique prefix."""
+    rows = ledger.fetch(QUERIES.candidates_by_prefix, CandidateRow, prefix=name)
+    if not rows:
+        raise DataError("candidate-unknown", f"no candidate {name!r}", "see `armarius sleep status`")
+    if len(rows) > 1:
+        raise DataError("candidate-ambiguous", f"{name!r} begins more than one candidate", "write more of its id")
+    return rows[0]
 
 
 def find_proposal(ledger: Database, name: str | None, state: str) -> ProposalRow:

@@ -11,6 +11,7 @@ import msgspec
 
 from armarius.evolve.tasks import Task, TaskFile, split_tasks
 from armarius.gate.decision import DEFAULT, Answer, best_case
+from armarius.gate.rounds import ROUNDS_A_NIGHT
 from armarius.skills.document import read_document
 
 __all__ = ["Rehearsal", "rehearse"]
@@ -19,7 +20,7 @@ __all__ = ["Rehearsal", "rehearse"]
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     """The plan of a night (`armarius.rehearsal.v1`).
 
-    `runs_least` is a night whose candidate wins every pair, `runs_most` one that uses every slot;
+    `runs_least` is a night whose candidate wins every pair, `runs_most` one in which everybody uses every slot;
     both count the training replays and the reflection. `bytes_per_run` is the skill and the mean task.
     `certifies` names the nights it takes at best, None when this number of tasks can never certify.
     """
@@ -39,8 +40,8 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = "armarius.rehearsal.v1"
 
 
-def rehearse(target: Path, tasks: TaskFile, most: int) -> Rehearsal:
-    """The plan for one night on the first `most` tasks."""
+def rehearse(target: Path, tasks: TaskFile, most: int, *, undecided: int = 0) -> Rehearsal:
+    """The plan for one night on the first `most` tasks, beside so many undecided candidates."""
     document = read_document(target)
     used = tasks.tasks[:most]
     train, sealed = split_tasks(used)
@@ -48,7 +49,8 @@ def rehearse(target: Path, tasks: TaskFile, most: int) -> Rehearsal:
     nights = range(1, DEFAULT.nights + 1)
     possible = [night for night in nights if held_out and best_case(len(held_out), night).answer is Answer.ADOPT]
     certifies = possible[0] if possible else None
-    wins = best_case(len(held_out), 1).pairs_used if held_out else 0
+    wins = (1 if undecided else best_case(len(held_out), 1).pairs_used) if held_out else 0
+    rounds = min(undecided + 1, ROUNDS_A_NIGHT)
     return Rehearsal(
         target=str(target),
         skill=document.name,
@@ -57,7 +59,7 @@ def rehearse(target: Path, tasks: TaskFile, most: int) -> Rehearsal:
         held_out_tasks=len(held_out),
         shape_only=all(task.judge.shape_only for task in held_out),
         runs_least=len(train) + 1 + 2 * wins,
-        runs_most=len(train) + 1 + 2 * DEFAULT.pairs_a_night * len(held_out),
+        runs_most=len(train) + 1 + 2 * DEFAULT.pairs_a_night * len(held_out) * rounds,
         bytes_per_run=len(document.render()) + sum(len(task.task.encode()) for task in used) // len(used),
         certifies=certifies,
         verdict=_verdict(len(held_out), certifies) + _idle(sealed),

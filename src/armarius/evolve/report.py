@@ -15,7 +15,7 @@ from armarius.runs.request import RunResult
 from armarius.skills.capability import Capability
 from armarius.thread import Usage
 
-__all__ = ["NightReport", "PairLine", "Retained", "Sent", "Share", "render", "sent_to", "tally"]
+__all__ = ["CandidateLine", "NightReport", "PairLine", "Retained", "Sent", "Share", "render", "sent_to", "tally"]
 
 
 class PairLine(msgspec.Struct, frozen=True):
@@ -25,6 +25,22 @@ class PairLine(msgspec.Struct, frozen=True):
     task: str
     baseline: float | None = None
     candidate: float | None = None
+
+
+class CandidateLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate that had a round tonight, the `round`-th of its own; `pairs` are all there are on it."""
+
+    id: str
+    round: int
+    is_new: bool
+    edits: tuple[str, ...]
+    candidate_hash: str
+    decision: str
+    reason: str
+    e_value: float
+    pairs_used: int
+    pairs_ignored: int
+    pairs: tuple[PairLine, ...] = ()
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -58,6 +74,9 @@ class NightReport(msgspec.Struct, frozen=True, kw_only=True):
     """One night (`armarius.night.v1`).
 
     `decision` is the gate's: adopt, trial, reject, continue; none when there was no candidate, ungated when it was off.
+    Where several `candidates` had a round, the one told of is that which was certified, else the undecided one with the
+    best evidence, else the one heard last. `round` is the night of its gate, `waiting` have evidence and no round
+    tonight, `notes` say what became of others, `nothing_new` why nobody was proposed.
     `runs`, `responses`, `usage` and `duration_us` count this invocation; runs that were finished
     before are used again and count with what they cost then. `shape_only` warns that the held-out
     checks look at form alone. `capabilities` are what the candidate lets an agent do anew; `shares` what each
@@ -98,6 +117,11 @@ class NightReport(msgspec.Struct, frozen=True, kw_only=True):
     retained: Retained = Retained()
     sent: tuple[Sent, ...] = ()
     without_codex: str = ""
+    round: int = 0
+    candidates: tuple[CandidateLine, ...] = ()
+    waiting: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    nothing_new: str = ""
     schema: str = "armarius.night.v1"
 
     @property
@@ -136,6 +160,8 @@ def render(report: NightReport, changes: str) -> str:
         lines += ["**The gate was off. Nobody has measured whether this helps.**", ""]
     if report.decision == "trial":
         lines += ["On trial: the evidence is promising and not enough. Nothing is proposed yet; it is carried on.", ""]
+    if len(report.candidates) > 1 or report.waiting or report.notes or report.nothing_new:
+        lines += _others(report)
     if report.capabilities:
         lines += ["## Asks for an explicit yes", ""]
         lines += [f"- {one.kind}: `{one.text}`" for one in report.capabilities]
@@ -167,6 +193,25 @@ def render(report: NightReport, changes: str) -> str:
         lines += [f"| {p.night} | {p.task} | {_score(p.baseline)} | {_score(p.candidate)} |" for p in report.pairs]
         lines += [""]
     return "\n".join(lines)
+
+
+def _others(report: NightReport) -> list[str]:
+    """All candidates of a night, side by side, and what became of others."""
+    lines = ["## Candidates side by side", ""]
+    if report.candidates:
+        lines += ["| candidate | round | decision | e-value | pairs | edits |", "|---|---|---|---|---|---|"]
+        lines += [
+            f"| {one.id} | {one.round} | {one.decision} ({one.reason}) | {one.e_value:.2f} | {one.pairs_used} "
+            f"| {_cell('; '.join(one.edits))} |"
+            for one in report.candidates
+        ]
+        lines += [""]
+    lines += [f"- {note}" for note in report.notes]
+    if report.nothing_new:
+        lines += [f"- No new candidate tonight: {report.nothing_new}."]
+    if report.waiting:
+        lines += [f"- Waiting, with their evidence: {', '.join(report.waiting)}."]
+    return [*lines, ""]
 
 
 class _Address(msgspec.Struct):

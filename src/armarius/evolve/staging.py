@@ -50,7 +50,10 @@ _MOST_SHOWN = 5
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What `adopt` or `rollback` did (`armarius.change.v1`). `changed` is False when it was done already."""
+    """What `adopt`, `rollback` or `reject` did (`armarius.change.v1`). `changed` is False when it was done already.
+
+    `proposal` may be a candidate that was turned down before it was one; that has no `backup`.
+    """
 
     proposal: str
     state: str

@@ -131,6 +131,38 @@ CREATE TABLE night (
 -- Two nights of one experiment at once would mix the order of its evidence.
 CREATE UNIQUE INDEX night_open ON night (experiment) WHERE ended_at_us IS NULL;
 
+-- A text that may replace a skill's. Its experiment is a hash over the course (the `experiment` of its nights) and
+-- the text, so that the same proposal is the same candidate, and evidence adds up for it and for no other.
+CREATE TABLE candidate (
+    id            TEXT PRIMARY KEY NOT NULL,
+    experiment    TEXT NOT NULL UNIQUE,
+    course        TEXT NOT NULL,
+    night_id      TEXT NOT NULL REFERENCES night (id),  -- in which it was proposed, or taken over from another base
+    target_path   TEXT NOT NULL,
+    base_hash     TEXT NOT NULL,
+    proposed_hash TEXT NOT NULL,
+    edits         TEXT NOT NULL,  -- JSON
+    shown         TEXT NOT NULL,  -- JSON: hashes of the tasks that its proposer saw
+    state         TEXT NOT NULL CHECK (state IN ('open', 'certified', 'rejected', 'dropped', 'void', 'ungated')),
+    reason        TEXT NOT NULL,
+    created_at_us BIGINT NOT NULL,
+    ended_at_us   BIGINT,
+    CHECK ((ended_at_us IS NULL) = (state = 'open'))
+);
+
+CREATE INDEX candidate_target ON candidate (target_path, state);
+
+-- How a night's replays are divided: written down before the first of them. `number` counts a candidate's rounds,
+-- which are the nights of its gate.
+CREATE TABLE candidate_round (
+    candidate_id TEXT NOT NULL REFERENCES candidate (id),
+    number       BIGINT NOT NULL CHECK (number > 0),
+    night_id     TEXT NOT NULL REFERENCES night (id),
+    place        BIGINT NOT NULL,
+    PRIMARY KEY (candidate_id, number),
+    UNIQUE (night_id, candidate_id)
+);
+
 -- One pair of replays, in the order in which the gate must read them. NULL is an arm without a
 -- score: its replay or its judge failed, and an error is never a score.
 CREATE TABLE evidence (
@@ -143,12 +175,15 @@ CREATE TABLE evidence (
     baseline_run  TEXT REFERENCES run (id),
     candidate_run TEXT REFERENCES run (id),
     at_us         BIGINT NOT NULL,
+    candidate_id  TEXT REFERENCES candidate (id),
     PRIMARY KEY (experiment, ordinal),
     FOREIGN KEY (experiment, night) REFERENCES night (experiment, number),
     UNIQUE (experiment, baseline_run, candidate_run),  -- a pair counts once, whoever repeats the write
     CHECK (baseline IS NULL OR baseline_run IS NOT NULL),
     CHECK (candidate IS NULL OR candidate_run IS NOT NULL)
 );
+
+CREATE INDEX evidence_candidate ON evidence (candidate_id);
 
 -- A candidate that passed or failed the gate, and what became of it.
 CREATE TABLE proposal (

@@ -22,5 +22,6 @@ def say_changes(changes: Sequence[Change], word: str, *, as_json: bool) -> int:
         return 0
     for change in changes:
         say(f"{word} {change.proposal}: {change.target}" + ("" if change.changed else " (it was already)"))
-        say(f"backup {change.backup}")
+        if change.backup:
+            say(f"backup {change.backup}")
     return 0

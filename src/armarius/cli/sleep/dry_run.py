@@ -9,9 +9,12 @@ from armarius import settings as configuration
 from armarius.cli.output import print_json, say
 from armarius.cli.sleep.harvest import say_found
 from armarius.cli.sleep.harvesting import HARVESTING, TARGET, Wish, gathered_of, most_tasks_of, project_of
+from armarius.cli.sleep.nightly import PLANNED, Backend, Terms, choices_of
 from armarius.cli.sleep.options import AS_JSON, PROJECT, roots_of
-from armarius.evolve.forecast import Forecast, forecast
+from armarius.dispatch.workbench import ledger_of
+from armarius.evolve.forecast import Choices, Forecast, forecast
 from armarius.evolve.harvest import Source
+from armarius.evolve.records import QUERIES, CandidateRow
 from armarius.evolve.targets import LEARNED, Target
 from armarius.evolve.tasks import read_tasks
 from armarius.settings import Settings
@@ -30,9 +33,8 @@ from armarius.skills.target import resolve_target
     show_default=True,
     help="To whom a night would speak; a dry run speaks to nobody.",
 )
-@click.option("--model", help="The model that it would ask.")
+@PLANNED
 @click.option("--workers", type=click.IntRange(1, 64), help="Runs at a time.")
-@click.option("--progress", is_flag=True, help="Say what is being read.")
 @AS_JSON
 def command(  # one for each flag
     *,
@@ -46,10 +48,9 @@ def command(  # one for each flag
     target: Path | None,
     roots: tuple[Path, ...],
     max_tasks: int | None,
-    backend: str,
-    model: str | None,
+    backend: Backend,
     workers: int | None,
-    progress: bool,
+    terms: Terms,
     as_json: bool,
 ) -> int:
     """Say what a night would mine, replay and send, what it would cost, and what it could detect.
@@ -58,22 +59,14 @@ def command(  # one for each flag
     """
     settings = configuration.load(project)
     wish = Wish(source, codex_homes, claude_home, max_sessions, lookback_hours, target, roots, max_tasks)
-    recipient = Recipient(backend, model or settings.model, workers or settings.workers)
-    plan = plan_night(settings, project, wish, tasks_file, recipient, tells=progress)
+    choices = choices_of(settings, terms, backend, workers or settings.workers)
+    plan = plan_night(settings, project, wish, tasks_file, choices, tells=terms.progress)
     print_json(plan) if as_json else say_plan(plan, lookback_hours)
     return 0
 
 
-class Recipient(msgspec.Struct, frozen=True):
-    """To whom a night would speak, and how many runs at a time."""
-
-    backend: str
-    model: str | None
-    workers: int
-
-
 def plan_night(
-    settings: Settings, project: Path, wish: Wish, tasks_file: Path | None, to: Recipient, *, tells: bool
+    settings: Settings, project: Path, wish: Wish, tasks_file: Path | None, choices: Choices, *, tells: bool
 ) -> Forecast:
     """The plan for a night on a task file, or on what the sessions give."""
     most = most_tasks_of(settings, wish.max_tasks)
@@ -91,12 +84,19 @@ def plan_night(
         project=project_of(project),
         target=aim,
         skill_bytes=aim.path.stat().st_size if aim.path.is_file() else 0,
-        backend=to.backend,
-        model=to.model,
-        workers=to.workers,
+        choices=msgspec.structs.replace(choices, undecided=undecided_on(settings, aim.path)),
         reviewed=reviewed,
         gathered=gathered,
     )
+
+
+def undecided_on(settings: Settings, target: Path) -> int:
+    """How many candidates of a skill are undecided; none where there was no night yet."""
+    if not settings.has_ledger:
+        return 0
+    with ledger_of(settings) as ledger:
+        rows = ledger.fetch(QUERIES.open_candidates_of, CandidateRow, target_path=str(target))
+    return len(rows)
 
 
 def _named(settings: Settings, project: Path, wish: Wish) -> Target:

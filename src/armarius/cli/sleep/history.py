@@ -14,7 +14,7 @@ from armarius.evolve.records import QUERIES, NightRow
 
 
 class PastNight(msgspec.Struct, frozen=True):
-    """A night in short. What is not known of an open one is None."""
+    """A night in short. What is not known of an open one is None; `notes` say what became of candidates in it."""
 
     id: str
     number: int
@@ -29,6 +29,8 @@ class PastNight(msgspec.Struct, frozen=True):
     pairs_used: int | None = None
     runs: int | None = None
     tokens: int | None = None
+    candidates: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class SleepHistory(msgspec.Struct, frozen=True):
@@ -54,8 +56,11 @@ def command(*, project: Path | None, limit: int, as_json: bool) -> int:
     if not nights:
         say("No night yet. Plan one with `armarius sleep dry-run`.")
         return 0
-    head = ("NIGHT", "BEGUN", "STATE", "DECISION", "E", "PAIRS", "RUNS", "TOKENS", "TARGET")
+    head = ("NIGHT", "BEGUN", "STATE", "DECISION", "E", "PAIRS", "HEARD", "RUNS", "TOKENS", "TARGET")
     print_table(head, [_row(night) for night in nights])
+    for night in nights:
+        for note in night.notes:
+            say(f"{night.id}: {note}")
     return 0
 
 
@@ -66,12 +71,18 @@ def _past(row: NightRow) -> PastNight:
     if report is None:
         return PastNight(*common)
     found = (report.decision, report.reason, report.e_value, report.pairs_used, report.runs, report.usage.total)
-    return PastNight(*common, *found)
+    return PastNight(*common, *found, len(report.candidates), report.notes)
 
 
 def _row(night: PastNight) -> tuple[str, ...]:
     begun = night.created_at[:16].replace("T", " ")
     if night.decision is None:
-        return (night.id, begun, night.state, "", "", "", "", "", night.target)
-    numbers = (f"{night.e_value:.2f}", str(night.pairs_used), str(night.runs), f"{night.tokens:,}")
+        return (night.id, begun, night.state, "", "", "", "", "", "", night.target)
+    numbers = (
+        f"{night.e_value:.2f}",
+        str(night.pairs_used),
+        str(night.candidates),
+        str(night.runs),
+        f"{night.tokens:,}",
+    )
     return (night.id, begun, night.state, f"{night.decision} ({night.reason})", *numbers, night.target)

@@ -4,7 +4,7 @@ Owns the words that may be typed and what they mean. Does not own the night.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -15,10 +15,13 @@ import msgspec
 
 from armarius import settings as configuration
 from armarius.budget import Budget
+from armarius.cli.counts import COUNT
+from armarius.cli.numbers import Within
 from armarius.clock import SystemClock, rfc3339
 from armarius.errors import Failed, HostError, NoAnswer, UsageError
 from armarius.evolve.directly import AnEndpoint, ByHand, Directly
 from armarius.evolve.endpoint import Endpoint
+from armarius.evolve.forecast import Choices
 from armarius.evolve.replay import Metric
 from armarius.evolve.report import NightReport
 from armarius.evolve.thinkers import Handoff, Responses, Thinker
@@ -27,11 +30,20 @@ from armarius.install.scheduling import Notes
 from armarius.settings import Settings
 from armarius.skills.capability import KINDS, Kind
 
-__all__ = ["NIGHTLY", "Backend", "Terms", "check_expected", "directly_of", "thinker_of", "why_not_now"]
+__all__ = [
+    "NIGHTLY",
+    "PLANNED",
+    "Backend",
+    "Terms",
+    "check_expected",
+    "choices_of",
+    "directly_of",
+    "thinker_of",
+    "why_not_now",
+]
 
 Backend: TypeAlias = Literal["mock", "codex", "openai", "handoff"]
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_MOST = 10**12
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +98,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _CHOICE = click.Choice(["mock", "codex", "openai", "handoff"])
-_OPTIONS = (
+_PLANNED = (
     click.option("--model", help="The model of replays and reflection.  [default: yours]"),
     click.option("--optimizer-backend", type=_CHOICE, help="Who reflects.  [default: --backend]"),
     click.option("--optimizer-model", help="The model that reflects and rates.  [default: --model]"),
@@ -98,8 +110,6 @@ _OPTIONS = (
     ),
     click.option("--target-model", help="The model that replays.  [default: --model]"),
     click.option("--rollouts-k", type=click.IntRange(1, 20), default=1, show_default=True, help="Tries of each task."),
-    click.option("--edit-budget", type=click.IntRange(1, 20), default=4, show_default=True, help="Edits at most."),
-    click.option("--preferences", default="", help="What you want every edit to respect."),
     click.option(
         "--gate",
         type=click.Choice(["on", "off"]),
@@ -107,6 +117,12 @@ _OPTIONS = (
         show_default=True,
         help="off stages the candidate without judging it, and says so.",
     ),
+    click.option("--progress", is_flag=True, help="Say how far it is, also with --json."),
+)
+_OPTIONS = (
+    *_PLANNED,
+    click.option("--edit-budget", type=click.IntRange(1, 20), default=4, show_default=True, help="Edits at most."),
+    click.option("--preferences", default="", help="What you want every edit to respect."),
     click.option(
         "--gate-metric",
         type=click.Choice(["hard", "soft", "mixed"]),
@@ -114,30 +130,53 @@ _OPTIONS = (
         show_default=True,
         help="What a pair is about: all checks together, their share, or half and half.",
     ),
-    click.option("--budget-tokens", type=click.IntRange(1, _MOST), help="Stop when so many tokens are used up."),
-    click.option("--budget-requests", type=click.IntRange(1, _MOST), help="Stop after so many answers of the model."),
+    click.option("--budget-tokens", type=COUNT, help="Stop when so many tokens are used up: 200k, 2M."),
+    click.option("--budget-requests", type=COUNT, help="Stop after so many answers of the model."),
     click.option(
-        "--budget-minutes", type=click.FloatRange(0, 10_000_000, min_open=True), help="Stop after so many minutes."
+        "--budget-minutes", type=Within(0, 10_000_000, min_open=True), help="Stop after so many minutes."
     ),
     click.option("--auto-adopt", is_flag=True, help="Make live at once what the gate certifies."),
     click.option("--expect-adopt", is_flag=True, help="Exit with 1 or 6 unless the gate certifies a candidate."),
     click.option(
         "--allow", type=click.Choice(KINDS), multiple=True, help="For --auto-adopt: say yes to new capabilities."
     ),
-    click.option("--progress", is_flag=True, help="Say how far it is, also with --json."),
 )
 
 
 def NIGHTLY(command: _Command) -> _Command:  # noqa: N802  # stands among the other options
     """All flags of how a night works, handed on as `terms`."""
+    return _with(_OPTIONS, command)
 
+
+def PLANNED(command: _Command) -> _Command:  # noqa: N802
+    """Those of them on which a plan depends, as `terms`, too."""
+    return _with(_PLANNED, command)
+
+
+def choices_of(settings: Settings, terms: Terms, backend: Backend, workers: int) -> Choices:
+    """What a night of these terms would be, for a forecast."""
+    replays, model = terms.target_backend or "codex", terms.model or settings.model
+    reflects = terms.optimizer(backend)
+    return Choices(
+        backend=backend,
+        reflects_by="codex" if reflects == "mock" else reflects,
+        reflects_on=terms.optimizer_model or model,
+        replays_by="codex" if replays == "mock" else replays,
+        replays_on=terms.target_model or model,
+        rollouts=terms.rollouts_k,
+        gate=terms.gate == "on",
+        workers=workers,
+    )
+
+
+def _with(options: Sequence[Callable[[Any], Any]], command: _Command) -> _Command:
     @functools.wraps(command)
     def gathered(**values: Any) -> Any:
-        terms = Terms(**{name: values.pop(name) for name in Terms.__struct_fields__})
+        terms = Terms(**{name: values.pop(name) for name in Terms.__struct_fields__ if name in values})
         terms.check()
         return command(terms=terms, **values)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed(options):
         gathered = option(gathered)
     return gathered  # type: ignore[return-value]  # click adds its parameters to the function itself
 

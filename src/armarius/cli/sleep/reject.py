@@ -9,7 +9,8 @@ from armarius.clock import SystemClock
 from armarius.dispatch.workbench import ledger_of
 from armarius.evolve import staging
 from armarius.evolve.adoption import finish
-from armarius.evolve.records import find_proposal
+from armarius.evolve.candidates import turn_down
+from armarius.evolve.records import find_candidate, find_proposal
 
 
 @click.command()
@@ -17,12 +18,15 @@ from armarius.evolve.records import find_proposal
 @click.option("--reason", default="", help="Why; it is kept with the record.")
 @AS_JSON
 def command(*, proposal: str | None, reason: str, as_json: bool) -> int:
-    """Set a staged proposal aside; its edits are remembered as unwanted.
+    """Set a staged proposal or an undecided candidate aside; its edits are remembered as unwanted.
 
-    PROPOSAL is the newest one if left out. Nothing live changes.
+    PROPOSAL is the newest one if left out, or a candidate of `sleep status` (cand_…). Nothing live changes.
     """
     settings, clock = configuration.load(), SystemClock()
     with ledger_of(settings) as ledger:
         finish(ledger, clock, settings.home)
-        change = staging.reject(ledger, clock, find_proposal(ledger, proposal, "staged"), reason)
+        if proposal is not None and proposal.startswith("cand_"):
+            change = turn_down(ledger, clock, find_candidate(ledger, proposal), reason)
+        else:
+            change = staging.reject(ledger, clock, find_proposal(ledger, proposal, "staged"), reason)
     return say_changes((change,), "rejected", as_json=as_json)

@@ -8,9 +8,18 @@ import click
 
 from armarius import settings as configuration
 from armarius.cli.output import print_json, say
-from armarius.cli.sleep.dry_run import Recipient, plan_night, say_plan
+from armarius.cli.sleep.dry_run import plan_night, say_plan, undecided_on
 from armarius.cli.sleep.harvesting import HARVESTING, TARGET, Wish, most_tasks_of, night_from_sessions, project_of
-from armarius.cli.sleep.nightly import NIGHTLY, Backend, Terms, check_expected, directly_of, thinker_of, why_not_now
+from armarius.cli.sleep.nightly import (
+    NIGHTLY,
+    Backend,
+    Terms,
+    check_expected,
+    choices_of,
+    directly_of,
+    thinker_of,
+    why_not_now,
+)
 from armarius.cli.sleep.options import AS_JSON, PROJECT, roots_of
 from armarius.clock import SystemClock
 from armarius.dispatch.workbench import ledger_of, workbench
@@ -18,12 +27,14 @@ from armarius.errors import DataError, Refused, UsageError
 from armarius.evolve.adoption import adopt_together, finish
 from armarius.evolve.bench import Allowance
 from armarius.evolve.directly import Directly, check_tasks
+from armarius.evolve.forecast import Choices
 from armarius.evolve.harvest import Source
 from armarius.evolve.naming import ask_codex, improve_by
 from armarius.evolve.night import Night, NightOrder
 from armarius.evolve.records import find_proposal
 from armarius.evolve.rehearsal import Rehearsal, rehearse
 from armarius.evolve.report import NightReport
+from armarius.evolve.targets import LEARNED, make_learned
 from armarius.evolve.tasks import TaskFile, read_tasks
 from armarius.evolve.thinkers import Thinker
 from armarius.identity import new_id
@@ -90,7 +101,7 @@ def command(  # one for each flag
         workers=workers or settings.workers,
     )
     if (terms.target_backend or backend) == "mock":
-        _rehearse(asked, Recipient(backend, terms.model or settings.model, asked.workers), as_json=as_json)
+        _rehearse(asked, choices_of(settings, terms, backend, asked.workers), as_json=as_json)
         return 0
     if terms.optimizer(backend) == "mock":
         raise UsageError("optimizer-mock", "a night that replays needs somebody to reflect", "name --optimizer-backend")
@@ -134,32 +145,39 @@ class Helpers(NamedTuple):
     allowance: Allowance
 
 
-def _rehearse(asked: Asked, to: Recipient, *, as_json: bool) -> None:
+def _rehearse(asked: Asked, choices: Choices, *, as_json: bool) -> None:
     """Tell what a night would do; nothing is sent to anybody."""
-    if asked.path is None:
-        plan = plan_night(asked.settings, asked.project, asked.wish, None, to, tells=False)
+    if asked.path is None or asked.skill is None:
+        plan = plan_night(asked.settings, asked.project, asked.wish, asked.path, choices, tells=False)
         print_json(plan) if as_json else say_plan(plan, asked.wish.lookback_hours)
         return
-    tasks, target = _in_file(asked, asked.path)
-    rehearsal = rehearse(target, tasks, asked.most)
+    target = _target(asked, asked.skill)
+    rehearsal = rehearse(target, read_tasks(asked.path), asked.most, undecided=undecided_on(asked.settings, target))
     print_json(rehearsal) if as_json else _say_rehearsal(rehearsal)
 
 
 def _in_file(asked: Asked, path: Path) -> tuple[TaskFile, Path]:
-    """The tasks of a file, and the skill that they are for."""
-    if asked.skill is None:
-        raise UsageError("night-incomplete", "a task file does not say for which skill", "name --target-skill-path")
-    return read_tasks(path), _target(asked, asked.skill)
+    """The tasks of a file, and the skill that they are for: the one that is named, else what the harvest has found.
+
+    A file that a project brings along has no say in that: its skill may lie outside of the project.
+    """
+    tasks = read_tasks(path)
+    found = tasks.harvest.target if tasks.harvest and path != asked.settings.project_tasks else None
+    return tasks, asked.skill or Path(found or project_of(asked.project) / LEARNED)
 
 
 def _target(asked: Asked, skill: Path) -> Path:
+    """The real place of a skill that may be changed; where it is the one for all that is learned, it is made."""
+    project = project_of(asked.project)
+    if skill == project / LEARNED and not skill.exists():
+        say(f"made {make_learned(project)}, which says nothing yet", err=True)
     return resolve_target(skill, (*asked.wish.roots, *roots_of(asked.settings, asked.project)))
 
 
 def _job(asked: Asked, terms: Terms, helpers: Helpers) -> Job:
     """The tasks and the skill of a night that can be paid for: refused here, or fit for it."""
     if asked.path is not None:
-        tasks, target = _in_file(asked, asked.path)
+        tasks, skill = _in_file(asked, asked.path)
         if not tasks.reviewed:
             raise Refused(
                 "tasks-unreviewed",
@@ -170,11 +188,11 @@ def _job(asked: Asked, terms: Terms, helpers: Helpers) -> Job:
         by_codex = ask_codex(asked.settings, helpers.allowance, terms.optimizer_model or terms.model)
         ask = helpers.think.ask if helpers.think else by_codex
         tasks, skill = night_from_sessions(asked.settings, asked.project, asked.wish, improve_by(ask))
-        target = _target(asked, skill)
+    target = _target(asked, skill)
     rehearsal = rehearse(target, tasks, asked.most)
     if rehearsal.certifies is None and terms.gate == "on":
         where = asked.path or project_of(asked.project)
-        raise DataError("tasks-few", f"{where}: {rehearsal.verdict}", "nothing was spent")
+        raise DataError("tasks-few", f"{where}: {rehearsal.verdict}", "nothing was replayed")
     if helpers.directly is not None:
         check_tasks(tasks.tasks[: asked.most])
     return Job(configuration.project_root(asked.project), target, tasks)
@@ -235,6 +253,11 @@ def _say_report(report: NightReport) -> None:
     say(f"report {report.report}")
     if report.caution:
         say(report.caution)
+    for one in report.candidates if len(report.candidates) > 1 else ():
+        said = f"round {one.round}: {one.decision}, e-value {one.e_value:.2f} after {one.pairs_used} pairs"
+        say(f"  {one.id} {said}: {'; '.join(one.edits)}")
+    for note in report.notes:
+        say(note)
     if report.decision == "trial":
         say("on trial: nothing is proposed yet, the evidence is carried on to the next night")
     if report.proposal is not None:

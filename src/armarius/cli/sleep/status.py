@@ -14,11 +14,15 @@ from armarius.clock import SystemClock, rfc3339
 from armarius.dispatch.workbench import ledger_of
 from armarius.errors import ArmariusError
 from armarius.evolve.adoption import finish
+from armarius.evolve.candidates import OpenCandidate, undecided
 from armarius.evolve.drift import DriftLine, drift_lines
 from armarius.evolve.records import QUERIES, NightRow, ProposalRow
 from armarius.evolve.report import NightReport
+from armarius.gate.decision import DEFAULT
 from armarius.gate.drift import ALARM_AT
 from armarius.settings import Settings
+
+_MOST_SHOWN = 60
 
 
 class NightLine(msgspec.Struct, frozen=True):
@@ -35,12 +39,14 @@ class NightLine(msgspec.Struct, frozen=True):
 class SleepStatus(msgspec.Struct, frozen=True):
     """The last nights and proposals, newest first (`armarius.sleep_status.v1`).
 
-    `drift` says how adopted skills fare in real sessions, and what to do when they got worse.
+    `candidates` are undecided, with their evidence so far. `drift` says how adopted skills fare in real sessions, and
+    what to do when they got worse.
     """
 
     nights: tuple[NightLine, ...]
     proposals: tuple[ProposalRow, ...]
     drift: tuple[DriftLine, ...] = ()
+    candidates: tuple[OpenCandidate, ...] = ()
     schema: str = "armarius.sleep_status.v1"
 
 
@@ -53,17 +59,19 @@ def command(*, as_json: bool) -> int:
         finish(ledger, SystemClock(), settings.home)
         nights = ledger.fetch(QUERIES.latest_nights, NightRow, most=10)
         proposals = ledger.fetch(QUERIES.latest_proposals, ProposalRow, most=10)
+        candidates = undecided(ledger)
         adopted = ledger.fetch(QUERIES.adopted_proposals, ProposalRow)
         projects = {night.id: night.project for night in ledger.fetch(QUERIES.nights_adopted, NightRow)}
     drift = _drift(settings, adopted, projects)
     if as_json:
-        print_json(SleepStatus(tuple(map(_night_line, nights)), tuple(proposals), drift))
+        print_json(SleepStatus(tuple(map(_night_line, nights)), tuple(proposals), drift, candidates))
         return 0
     if not nights:
         say("No night yet. Start one with `armarius sleep run --backend codex …`.")
         return 0
     rows = [(n.id, rfc3339(n.created_at_us)[:16], n.state, n.target_path) for n in nights]
     print_table(("NIGHT", "BEGUN", "STATE", "TARGET"), rows)
+    _say_candidates(candidates)
     if proposals:
         say("")
         lines = [(p.id, p.state, f"{p.e_value:.1f}", p.folder) for p in proposals]
@@ -77,6 +85,28 @@ def command(*, as_json: bool) -> int:
         if line.advice:
             say(f"DRIFT: {line.advice}")
     return 0
+
+
+def _say_candidates(candidates: Sequence[OpenCandidate]) -> None:
+    """Who is undecided, and what speaks for it so far."""
+    if not candidates:
+        return
+    say("")
+    rows = [
+        (
+            one.id,
+            f"{one.rounds} of {DEFAULT.nights}",
+            f"{one.e_value:.2f}",
+            f"{one.wins}/{one.losses}/{one.ties}",
+            "; ".join(one.edits)[:_MOST_SHOWN],
+            one.target,
+        )
+        for one in candidates
+    ]
+    print_table(("CANDIDATE", "ROUNDS", "E", "WON/LOST/TIED", "EDITS", "TARGET"), rows)
+    for one in candidates:
+        if one.note:
+            say(f"{one.id}: {one.note}")
 
 
 def _drift(settings: Settings, adopted: Sequence[ProposalRow], projects: Mapping[str, str]) -> tuple[DriftLine, ...]:
