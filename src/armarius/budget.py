@@ -15,7 +15,7 @@ import msgspec
 
 from armarius.errors import UsageError, nearest
 
-__all__ = ["MEASURES", "NO_BUDGET", "Budget", "Measure", "Passed", "Spent", "parse_budget"]
+__all__ = ["MEASURES", "NO_BUDGET", "Budget", "Measure", "Passed", "Spent", "parse_budget", "parse_count"]
 
 Measure: TypeAlias = Literal["tokens", "requests", "turns", "minutes", "agents"]
 MEASURES: tuple[Measure, ...] = ("tokens", "requests", "turns", "minutes", "agents")
@@ -26,6 +26,7 @@ _TIME = Annotated[float, msgspec.Meta(gt=0, le=10_000_000)]
 _NUMBER = re.compile(r"(?P<number>\d{1,15}(?:_\d{1,15})*(?:\.\d{1,6})?)(?P<unit>[kKmM]?)", re.ASCII)
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 _EXAMPLE = "write e.g. tokens=200k,requests=50,turns=3,minutes=20,agents=2"
+_COUNT_EXAMPLE = "write e.g. 200k or 1.5M"
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -129,7 +130,7 @@ def parse_budget(text: str) -> Budget:
             )
         if name in said:
             raise UsageError("budget", f"--budget {text!r}: {name} is there twice", "say it once")
-        said[name] = _number(text, name, number)
+        said[name] = _number(f"--budget {text!r}: {name}", number, _EXAMPLE, is_time=name == "minutes")
     try:
         return msgspec.convert(said, Budget)
     except msgspec.ValidationError as error:
@@ -138,14 +139,22 @@ def parse_budget(text: str) -> Budget:
         raise UsageError("budget", f"--budget {text!r}: {where.rstrip('`')}: {what}", _EXAMPLE) from error
 
 
-def _number(text: str, name: str, number: str) -> float:
+def parse_count(text: str, flag: str) -> int:
+    """A number as a budget has it, from 1 on: `200000`, `200_000`, `200k`, `1.5M`; UsageError for anything else."""
+    count = int(_number(flag, text.strip(), _COUNT_EXAMPLE))
+    if not 1 <= count <= _MOST:
+        raise UsageError("budget", f"{flag}: {text!r} is not from 1 to {_MOST:,}", _COUNT_EXAMPLE)
+    return count
+
+
+def _number(where: str, number: str, way_out: str, *, is_time: bool = False) -> float:
     found = _NUMBER.fullmatch(number)
     unit = found["unit"].lower() if found else ""
-    if found is None or (name == "minutes" and unit):
-        raise UsageError("budget", f"--budget {text!r}: {name}: {number!r} is no number", _EXAMPLE)
+    if found is None or (is_time and unit):
+        raise UsageError("budget", f"{where}: {number!r} is no number", way_out)
     value = Decimal(found["number"].replace("_", "")) * _UNITS[unit]
-    if name == "minutes":
+    if is_time:
         return float(value)
     if value != int(value):
-        raise UsageError("budget", f"--budget {text!r}: {name}: {number!r} is no whole number", _EXAMPLE)
+        raise UsageError("budget", f"{where}: {number!r} is no whole number", way_out)
     return int(value)

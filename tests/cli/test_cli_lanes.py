@@ -88,7 +88,9 @@ def test_codex_s_own_login_lands_in_the_lane_and_only_if_it_is_of_its_kind(
 ) -> None:
     desk = each_desk
     assert desk.type("lanes", "add", "keys", "--kind", "api").code == 5
-    assert desk.type("lanes", "add", "keys", "--kind", "api", "--tokens-per-day", "1000").code == 0
+    assert desk.type("lanes", "add", "keys", "--kind", "api", "--tokens-per-day", "many").code == 2
+    made = desk.type("lanes", "add", "keys", "--kind", "api", "--tokens-per-day", "1.5M", "--json")
+    assert (made.code, made.answer["tokens_per_day"]) == (0, 1_500_000)
     done = desk.type("lanes", "login", "keys", "--json", stdin=f"{KEY}\n".encode())
     assert done.code == 0, done.err
     check(json.loads(done.out.splitlines()[-1]))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from armarius.testing import benchmarks
@@ -108,6 +109,30 @@ def test_a_task_file_opens_no_session(worked: Terminal, check: Check) -> None:
     assert not worked.state.exists(), "neither an index nor a cache was made"
 
 
+@pytest.mark.parametrize(
+    ("flags", "source", "sessions", "says"),
+    [
+        ((), "claude", 1, True),
+        (("--source", "codex"), "codex", 0, False),
+        (("--source", "claude", "--codex-home", "."), "claude", 1, False),
+        (("--codex-home", "."), "codex", 0, False),
+        (("--codex-home", ".", "--claude-home", "../other"), "claude", 1, True),
+    ],
+)
+def test_sessions_are_those_of_the_source_that_was_named(
+    terminal: Terminal, flags: tuple[str, ...], source: str, sessions: int, *, says: bool
+) -> None:
+    said: dict[str, object] = {"type": "user", "sessionId": "1" * 8, "cwd": str(terminal.project), "uuid": "u1"}
+    said |= {"version": "2.1.0", "timestamp": "2026-11-20T10:00:00.000Z"}
+    said |= {"message": {"role": "user", "content": "Write a brief on pricing"}}
+    for home in (terminal.home / ".claude", terminal.project.parent / "other"):
+        (home / "projects" / "-x").mkdir(parents=True)
+        (home / "projects" / "-x" / f"{'1' * 8}-2222-4333-8444-555555555555.jsonl").write_text(json.dumps(said) + "\n")
+    found = terminal.type("sleep", "harvest", *ALWAYS, *flags, "--json").answer
+    assert (found["found"]["source"], found["found"]["sessions"]) == (source, sessions)
+    assert ("so the sessions of Claude Code are taken" in str(found)) is says
+
+
 def test_nothing_in_the_window_is_told_with_the_way_out(terminal: Terminal) -> None:
     Session(1, cwd=terminal.project).ask(Asked(prompt="Write a brief on x")).write(terminal.codex_home)
     Session(2, cwd=terminal.home).ask(Asked(prompt="Write a brief on y")).write(terminal.codex_home)
@@ -150,7 +175,7 @@ def kinds(name: str, *checks: dict[str, Any]) -> str:
         ("no JSON", "tasks-none", "3 sessions gave no task with a usable check: 1 kinds of work recur, 1 of them ask"),
         (kinds("k1", *WRONG), "tasks-none", "3 sessions gave no task"),
         (kinds("k9", NAMED), "tasks-none", "3 sessions gave no task"),
-        (kinds("k1", NAMED), "target-missing", "is not there yet"),
+        (kinds("k1", NAMED), "tasks-few", "0 held-out tasks cannot certify"),
     ],
 )
 def test_the_optimizer_of_a_real_night_adds_only_checks_that_the_sessions_bear_out(
@@ -163,13 +188,52 @@ def test_the_optimizer_of_a_real_night_adds_only_checks_that_the_sessions_bear_o
     namer = Namer(answer)
     with ModelServer(namer) as server:
         terminal.serve(server)
-        done = terminal.type("sleep", "run", "--backend", "codex", "--json", *ALWAYS)
+        done = terminal.type("sleep", "run", "--backend", "codex", "--json", "--max-tasks", "1", *ALWAYS)
+    done = msgspec.structs.replace(done, err=done.err.splitlines()[-1])
     assert (done.code, done.error["code"], says in done.error["message"]) == (3, code, True)
     [prompt] = namer.prompts
     assert prompt.startswith("ARMARIUS NAMING v1")
     assert "There is rain." in prompt
     assert token not in prompt
     assert prompt.count("```") == 2
+
+
+def test_without_a_target_a_night_is_for_what_the_project_has_learned(terminal: Terminal, model: ModelServer) -> None:
+    terminal.serve(model)
+    terminal.write_tasks(SEED.training[:2], ())
+    night = ("sleep", "run", "--tasks-file", "tasks.json", "--gate", "off", "--json")
+    learned = terminal.project / ".agents" / "skills" / "armarius-learned" / "SKILL.md"
+    assert (terminal.type(*night).code, learned.exists()) == (0, False), "a plan makes nothing"
+    done = terminal.type(*night, "--backend", "codex")
+    assert (done.code, done.answer["state"], done.answer["target"]) == (0, "staged", str(learned))
+    assert done.err == f"made {learned}, which says nothing yet\n"
+    empty = learned.read_bytes()
+    assert terminal.type("sleep", "adopt").code == 0
+    assert b"Key Risks" in learned.read_bytes()
+    assert (terminal.type("sleep", "rollback").code, learned.read_bytes()) == (0, empty)
+
+
+@pytest.mark.parametrize(("typed", "made"), [(("--tasks-file", "tasks.json"), False), ((), True)])
+def test_a_file_keeps_the_target_of_its_harvest_unless_a_project_brought_it(
+    terminal: Terminal, typed: tuple[str, ...], *, made: bool
+) -> None:
+    mine = terminal.home / ".agents" / "skills" / "mine" / "SKILL.md"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(SEED.skill)
+    file = terminal.write_tasks(SEED.training[:1], ())
+    note = {"project": "/p", "source": "codex", "sessions": 2, "turns": 2, "at": "now", "target": str(mine)}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"harvest": note}))
+    (terminal.project / ".armarius.toml").write_text('tasks = "tasks.json"\n')
+    done = terminal.type("sleep", "run", "--backend", "codex", *typed)
+    assert (done.code, "cannot certify any candidate" in done.err) == (3, True)
+    assert ("which says nothing yet" in done.err) is made
+
+
+def test_the_learned_skill_is_made_in_the_project_or_nowhere(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.write_tasks(SEED.training[:2], SEED.training[2:8])
+    (terminal.project / ".agents").symlink_to(tmp_path)
+    done = terminal.type("sleep", "run", "--tasks-file", "tasks.json", "--backend", "codex", "--json")
+    assert (done.code, done.error["code"], (tmp_path / "skills").exists()) == (5, "target-outside", False)
 
 
 def test_tasks_of_skillopt_are_read_and_what_has_no_check_is_a_draft(terminal: Terminal, check: Check) -> None:

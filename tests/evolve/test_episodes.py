@@ -1,5 +1,6 @@
 """What a session tells about the work in it."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -97,11 +98,66 @@ def test_secrets_are_gone_before_anything_is_cut(tmp_path: Path) -> None:
     assert token[:12] not in repr(one)
 
 
+TOKEN = "ghp_" + "a1B2" * 9
+
+
 @pytest.mark.parametrize(
-    "command", ["pytest -q", "cd a && npm test", "cargo test", "go test ./...", "make test", "ruff check ."]
+    "hidden",
+    [
+        base64.b64encode(TOKEN.encode()).decode(),
+        base64.b64encode(f"x: {TOKEN}".encode()).decode(),
+        base64.urlsafe_b64encode(f"\xff\xfe\xfb {TOKEN}".encode()).decode().rstrip("="),
+        "%67%68p_" + TOKEN[4:],
+        "gh\u200bp_" + TOKEN[4:],
+    ],
+)
+def test_threat_3_a_secret_that_is_encoded_is_one_too(tmp_path: Path, hidden: str) -> None:
+    [one] = told(tmp_path, Asked(prompt=f"{'é' * 30} {'x%' * 9} Use {hidden} for it, but not {'QUJD' * 8}"))
+    assert hidden not in one.prompt
+    assert TOKEN[4:] not in one.prompt
+    assert one.prompt.endswith(f" for it, but not {'QUJD' * 8}")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "pytest -q",
+            "cd a && npm test",
+            "cargo test",
+            "go test ./...",
+            "make test",
+            "ruff check .",
+            "cd a; pytest\n",
+        ),
+        *("pytest -k 'a|b; c' > log 2>&1", "pytest && echo ok", "set -o pipefail; pytest | tail"),
+    ],
 )
 def test_commands_that_test_are_known(command: str) -> None:
     assert is_test(command)
+
+
+def test_a_command_is_told_as_it_would_be_typed_in_the_folder_of_the_turn(tmp_path: Path) -> None:
+    typed = [
+        (f"cd {CWD} && pytest -q", "pytest -q"),
+        (f"cd '{CWD}/' ; pytest -x", "pytest -x"),
+        (f"cd {CWD}/lib && pytest", "cd lib && pytest"),
+        (f"{CWD}/.venv/bin/pytest {CWD}/tests --rootdir={CWD}", "./.venv/bin/pytest ./tests --rootdir=."),
+        (f"ls {CWD}-old {CWD}/../x /opt{CWD}", f"ls {CWD}-old {CWD}/../x /opt{CWD}"),
+    ]
+    [one] = told(tmp_path, Asked(prompt="Fix the parser", ran=tuple((command, 0) for command, _ in typed)))
+    assert [ran.command for ran in one.commands] == [seen for _, seen in typed]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("pytest -q | tail -5", "pytest -q 2>&1 | tee log", "pytest || true", "pytest -q; echo done", "pytest & wait"),
+        "pytest -q\necho done",
+    ],
+)
+def test_how_a_test_ended_is_not_told_by_what_ran_after_it(command: str) -> None:
+    assert not is_test(command)
 
 
 @pytest.mark.parametrize("command", ["ls tests", "cat latest", "git log --grep=test", "echo attest"])

@@ -1,6 +1,7 @@
 """Work that recurs becomes tasks, each check with its evidence; what has none is asked for."""
 
 import random
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from armarius.evolve.episodes import Episode, Ran, Skill
 from armarius.evolve.evidence import draft_checks
 from armarius.evolve.judge import Contains, Judge, MaxChars, MinCitations, SectionPresent
 from armarius.evolve.mine import Mined, mine
+from armarius.evolve.origin import Start
 from armarius.evolve.targets import choose_target, relevance_to
 from armarius.evolve.tasks import Task, split_tasks
 from armarius.skills.document import parse_document
@@ -23,12 +25,20 @@ class Machine:
     """A machine on which everything is still there but what is named."""
 
     def __init__(
-        self, *, programs: frozenset[str] = frozenset({"pytest"}), commits: frozenset[str] = frozenset({COMMIT})
+        self,
+        *,
+        programs: frozenset[str] = frozenset({"pytest"}),
+        commits: frozenset[str] = frozenset({COMMIT}),
+        lacking: str | None = None,
     ) -> None:
-        self._programs, self._commits = programs, commits
+        self._programs, self._commits, self._lacking = programs, commits, lacking
 
-    def has_commit(self, folder: str, commit: str) -> str | None:
-        return folder if commit in self._commits else None
+    def start_of(self, folder: str, commit: str) -> Start | None:
+        return Start(folder, commit) if commit in self._commits else None
+
+    def lacks(self, start: Start, programs: Collection[str]) -> str | None:
+        assert (start.commit, set(programs)) == (COMMIT, {"pytest"})
+        return self._lacking
 
     def has_program(self, name: str) -> bool:
         return name in self._programs
@@ -141,6 +151,14 @@ def test_checks_come_from_what_passed_what_appeared_and_what_was_asked_for() -> 
 
 
 @pytest.mark.parametrize(
+    "command",
+    ["cd /srv/shop && pytest", "cd ~/shop; pytest", 'cd "$HOME" && pytest', "cd .. && pytest", "make -C /srv test"],
+)
+def test_what_passed_elsewhere_is_no_check_of_what_a_replay_left(command: str) -> None:
+    assert draft_checks([episode(n, "Add a parser", commands=(Ran(command, 0, is_test=True),)) for n in range(2)]) == []
+
+
+@pytest.mark.parametrize(
     ("prompt", "checks"),
     [
         ("Give me the list as JSON", [JsonSchema({"type": ["object", "array"]})]),
@@ -150,6 +168,14 @@ def test_checks_come_from_what_passed_what_appeared_and_what_was_asked_for() -> 
         ("Keep it under 1,200 characters", [MaxChars(1_200)]),
         ("Read the JSON file and the section of the law", []),
         ("Write a JSON parser", []),
+        ("Schreibe einen Bericht mit einem Abschnitt „Risiken“", [SectionPresent("Risiken")]),
+        ('Füge eine Überschrift namens "Offene Fragen" hinzu', [SectionPresent("Offene Fragen")]),
+        ("Écris une note avec une rubrique « Risques »", [SectionPresent("Risques")]),
+        ("Добавь раздел «Риски»", [SectionPresent("Риски")]),
+        ("写一份关于定价的简报包含“主要风险”一节", [SectionPresent("主要风险")]),
+        ("「リスク」のセクションを付けて", [SectionPresent("リスク")]),
+        ("Gib mir die Liste als JSON", [JsonSchema({"type": ["object", "array"]})]),
+        ("Lies die JSON-Datei und den Abschnitt über Risiken", []),
     ],
 )
 def test_forms_are_those_that_a_person_asked_for(prompt: str, checks: list[object]) -> None:
@@ -170,6 +196,7 @@ def test_what_a_person_set_right_becomes_a_check() -> None:
         ({}, Machine(commits=frozenset()), "which is not on this machine any more"),
         ({"dirty": True}, Machine(), "files that the session had changed before"),
         ({}, Machine(programs=frozenset()), "its checks need pytest"),
+        ({}, Machine(lacking="submodules"), "it needs submodules"),
     ],
 )
 def test_work_on_files_that_nobody_can_have_again_is_not_certifiable(

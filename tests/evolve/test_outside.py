@@ -1,6 +1,8 @@
 """Checks on what an agent left behind, on real Codex: its files, a command, and a model's opinion."""
 
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from contextlib import closing
@@ -17,11 +19,11 @@ from armarius.dispatch.runner import Runner
 from armarius.errors import DataError
 from armarius.evolve.bench import Allowance, Bench
 from armarius.evolve.checks import CommandPasses, FileHolds, Rubric, WantedCommand, WantedFile, WantedQuality
-from armarius.evolve.judge import Judge
+from armarius.evolve.judge import Contains, Judge, ToolNotCalled
 from armarius.evolve.origin import Start
 from armarius.evolve.outside import look_from
 from armarius.evolve.replay import Lab, Trial, request_for, trial_of
-from armarius.evolve.start import ThisMachine, lay_out
+from armarius.evolve.start import ThisMachine, begins_in, lay_out
 from armarius.evolve.tasks import Task
 from armarius.files import private_folder
 from armarius.store.ledger import open_ledger
@@ -39,9 +41,11 @@ class Model:
 
     def __init__(self) -> None:
         self.ratings = list[str]()
+        self.seen = list[Conversation]()
 
     def __call__(self, conversation: Conversation) -> Reply:
         task = conversation.task
+        self.seen.append(conversation)
         if task.startswith("ARMARIUS RATING"):
             self.ratings.append(task)
             if "no opinion" in task:
@@ -63,10 +67,27 @@ class Workshop:
         self.repository.mkdir()
         (self.repository / "notes.txt").write_text("first\n")
         self._git("init", "--quiet")
-        self._git("add", ".")
-        self._git("commit", "--quiet", "-m", "x")
-        self.start = Start(str(self.repository), self._git("rev-parse", "HEAD"))
+        self.start = self.commit()
         (self.repository / "notes.txt").write_text("not committed\n")
+
+    def commit(self, files: dict[str, str] | None = None) -> Start:
+        """A commit of what is there and of `files`."""
+        for name, text in (files or {}).items():
+            file = self.repository / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        self._git("add", "--all")
+        self._git("commit", "--quiet", "-m", "x")
+        return Start(str(self.repository), self._git("rev-parse", "HEAD"))
+
+    def submodule(self, name: str) -> Start:
+        """A commit with a repository in the repository, as git notes one."""
+        self._git("update-index", "--add", "--cacheinfo", f"160000,{self.start.commit},{name}")
+        self._git("commit", "--quiet", "-m", "x")
+        return Start(str(self.repository), self._git("rev-parse", "HEAD"))
+
+    def worktree(self, folder: Path) -> None:
+        self._git("worktree", "add", "--quiet", "--detach", str(folder))
 
     def _git(self, *words: str) -> str:
         done = subprocess.run(
@@ -142,9 +163,9 @@ def test_a_start_is_laid_out_whole_once_and_only_from_a_commit_that_is_there(
 ) -> None:
     machine = ThisMachine(PATH, tmp_path)
     folder = workshop.start.repository
-    assert machine.has_commit(folder, workshop.start.commit) == folder
-    assert machine.has_commit(folder, "0" * 40) is None
-    assert machine.has_commit(str(tmp_path / "gone"), workshop.start.commit) is None
+    assert machine.start_of(folder, workshop.start.commit) == workshop.start
+    assert machine.start_of(folder, "0" * 40) is None
+    assert machine.start_of(str(tmp_path / "gone"), workshop.start.commit) is None
     assert (machine.has_program("git"), machine.has_program("no-such-program")) == (True, False)
     project = private_folder(tmp_path / "laid")
     lay_out(workshop.start, project, tmp_path / "git", PATH, tmp_path)
@@ -154,3 +175,110 @@ def test_a_start_is_laid_out_whole_once_and_only_from_a_commit_that_is_there(
     assert (project / "notes.txt").read_text() == "changed by a replay"
     with pytest.raises(DataError, match="has no commit"):
         lay_out(Start(folder, "0" * 40), private_folder(tmp_path / "other"), tmp_path / "git2", PATH, tmp_path)
+
+
+def test_a_replay_begins_where_the_session_did_and_sees_no_other_copy_of_the_skill(
+    terminal: Terminal, workshop: Workshop, tmp_path: Path
+) -> None:
+    old = "---\nname: writer\ndescription: As it was.\n---\n"
+    homes = (".agents", ".codex", "lib/.agents", "lib/.codex")
+    files = {"lib/notes.txt": "a\n", "check/x": "", "tasks.json": '{"schema": "armarius.tasks.v1"}', "a.json": "{}"}
+    workshop.commit({f"{home}/skills/writer/SKILL.md": old for home in homes} | files)
+    (tmp_path / "linked").symlink_to(workshop.repository)
+    begun = ThisMachine(PATH, tmp_path).start_of(str(tmp_path / "linked" / "lib"), workshop.commit({"y": ""}).commit)
+    assert begun
+    assert (begun.repository, begun.folder) == (str(workshop.repository), "lib")
+    checks = (
+        FileHolds(WantedFile("notes.txt", contains="a\nsecond\n")),
+        CommandPasses(WantedCommand(("grep", "-c", "second", "notes.txt"))),
+        CommandPasses(WantedCommand(("test", "-e", "../notes.txt"))),
+    )
+    model = Model()
+    with ModelServer(model) as server:
+        terminal.serve(server)
+        [trial] = workshop.trials([Task("a", "Append a line to notes.txt", Judge("rule", checks), start=begun)])
+    assert trial.score
+    assert [result.held for result in trial.score.results] == [True, True, True]
+    [check] = (terminal.state / "replays").glob("*/project/check")
+    assert [path.name for path in check.iterdir()] == ["x"], "what judges writes beside the work and not into it"
+    assert [path.name for path in check.parent.glob("*.json")] == ["a.json"]
+    assert {entry.description for seen in model.seen for entry in seen.catalogue} == {"Writes."}
+
+
+def test_a_tool_that_was_not_to_be_called_is_seen_also_where_a_command_hides_it(
+    terminal: Terminal, workshop: Workshop
+) -> None:
+    def hides(conversation: Conversation) -> Reply:
+        return Reply((Say("Done.") if conversation.calls else Shell("env search risks"),))
+
+    task = Task("a", "Do it without a search", Judge("rule", (ToolNotCalled("search"),)))
+    with ModelServer(hides) as server:
+        terminal.serve(server)
+        [trial] = workshop.trials([task])
+    assert trial.score
+    assert ([result.held for result in trial.score.results], trial.witnesses_disagree) == ([False], True)
+
+
+def test_a_skill_that_is_a_whole_repository_brings_neither_its_store_nor_the_judges(
+    terminal: Terminal, workshop: Workshop
+) -> None:
+    folder = workshop.skill.parent
+    for name, text in {".git/config": "x", "assets/a.json": '{"a": 1}', "lib/run.sh": "ls"}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "tasks.json").write_text('{"schema": "armarius.tasks.v1", "tasks": []}')
+    (folder / "held.jsonl").write_text('{"task_id": "a", "judge": {"kind": "rule"}}')
+    (folder / "away").symlink_to("/etc")
+    os.mkfifo(folder / "pipe")
+    with ModelServer() as server:
+        terminal.serve(server)
+        [trial] = workshop.trials([Task("a", "SAY[one]", Judge("rule", (Contains("one"),)))])
+    assert trial.error is None
+    [copy] = (terminal.state / "replays").glob("*/codex/skills/writer")
+    found = {str(path.relative_to(copy)) for path in copy.rglob("*") if not path.is_dir()}
+    assert found == {"SKILL.md", "assets/a.json", "lib/run.sh"}
+
+
+def test_work_in_a_worktree_can_be_begun_again_when_the_worktree_is_gone(workshop: Workshop, tmp_path: Path) -> None:
+    made = workshop.commit({"lib/notes.txt": "a\n"})
+    workshop.worktree(tmp_path / "tree")
+    start = ThisMachine(PATH, tmp_path).start_of(str(tmp_path / "tree" / "lib"), made.commit)
+    shutil.rmtree(tmp_path / "tree")
+    assert start
+    assert start == msgspec.structs.replace(made, folder="lib")
+    project = private_folder(tmp_path / "laid")
+    lay_out(start, project, tmp_path / "git", PATH, tmp_path)
+    assert (begins_in(start, project) / "notes.txt").read_text() == "a\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "programs", "lacks"),
+    [
+        ({"tool": "x"}, {"pytest", "./tool"}, None),
+        ({}, {".venv/bin/pytest"}, ".venv/bin/pytest"),
+        ({".gitattributes": "*.bin filter=lfs diff=lfs\n"}, {"pytest"}, "Git LFS"),
+        ({"package.json": '{"devDependencies":{"jest":"1"}}'}, {"npm"}, "packages that npm has installed"),
+        ({"package.json": '{"scripts":{"test":"node --test"}}'}, {"npm"}, None),
+        ({"package.json": '{"dependencies":{"a":"1"}}', "node_modules/a/x.js": ""}, {"npm"}, None),
+        ({"package.json": "[broken"}, {"npm"}, "cannot be read"),
+    ],
+)
+def test_what_no_commit_holds_is_said(
+    workshop: Workshop, tmp_path: Path, files: dict[str, str], programs: set[str], lacks: str | None
+) -> None:
+    found = ThisMachine(PATH, tmp_path).lacks(workshop.commit(files), programs)
+    assert (found is None, lacks or "") == (lacks is None, lacks if found and lacks and lacks in found else "")
+
+
+def test_the_files_of_a_submodule_cannot_be_had_again(workshop: Workshop, tmp_path: Path) -> None:
+    start = workshop.submodule("vendored")
+    assert "submodules" in (ThisMachine(PATH, tmp_path).lacks(start, {"pytest"}) or "")
+
+
+def test_a_start_behind_a_link_is_refused(workshop: Workshop, tmp_path: Path) -> None:
+    (workshop.repository / "away").symlink_to(tmp_path)
+    start = msgspec.structs.replace(workshop.commit(), folder="away")
+    project = private_folder(tmp_path / "laid")
+    lay_out(start, project, tmp_path / "git", PATH, tmp_path)
+    with pytest.raises(DataError, match="behind a link"):
+        begins_in(start, project)

@@ -360,3 +360,10 @@ def test_where_a_task_comes_from_is_kept_and_changes_nothing_that_evidence_rests
     assert (mined.tasks[0].origin, mined.tasks[0].why_uncertifiable) != (None, None)
     assert mined.tasks[0].facts == plain.tasks[0].facts
     assert parse_tasks(render_tasks(mined)) == mined
+
+
+def test_what_skillopt_says_before_and_after_a_request_belongs_to_it() -> None:
+    row = {"id": "a", "intent": "Write.", "system": "Be terse.", "context_excerpt": "It rains."}
+    row |= {"reference_kind": "exact", "reference": "5"}
+    file = parse_tasks(json.dumps({"format": "skillopt_sleep.tasks.v1", "reviewed": True, "tasks": [row]}).encode())
+    assert file.tasks[0].task == "Be terse.\n\nWrite.\n\nContext:\nIt rains."

@@ -20,6 +20,8 @@ def command(script: str, exit_code: int | None = 0) -> Command:
 
 RAN = [
     "search risks",
+    "if search risks; then echo found; fi",
+    "while search risks; do break; done",
     "  search",
     "search 'key risks; and more' 2>&1",
     "cd /srv && search risks",
@@ -138,6 +140,16 @@ def test_a_tool_was_called_when_both_witnesses_say_so(
     log.write_bytes(told.encode("latin-1"))
     seen = read_testimony(log, thread(tuple(map(command, scripts))), ["search", "lookup"])
     assert (seen.agreed, seen.reported != seen.recorded) == (agreed, disagree)
+
+
+@pytest.mark.parametrize(
+    ("told", "script"), [("search\n", "env search risks"), ("search\n", "echo nothing"), ("", "search risks")]
+)
+def test_one_witness_is_enough_for_a_tool_that_must_not_be_called(tmp_path: Path, told: str, script: str) -> None:
+    log = tmp_path / "witness.log"
+    log.write_text(told)
+    seen = read_testimony(log, thread((command(script),)), ["search", "lookup"])
+    assert (seen.agreed, seen.called(set()), seen.called({"search"})) == (set(), set(), {"search"})
 
 
 def test_only_the_last_turn_counts_and_a_missing_log_is_no_report(tmp_path: Path) -> None:

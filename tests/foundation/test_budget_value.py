@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armarius.budget import Budget, Spent, parse_budget
+from armarius.budget import Budget, Spent, parse_budget, parse_count
 from armarius.errors import UsageError
 
 BUDGETS = st.builds(
@@ -45,6 +45,18 @@ WRONG = (
 def test_anything_else_is_a_wrong_command_line(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_budget(text)
+    assert caught.value.code == "budget"
+
+
+@pytest.mark.parametrize(("text", "count"), [("1000", 1000), ("200k", 200_000), (" 1.5M", 1_500_000), ("2_000", 2000)])
+def test_a_number_of_its_own_is_spelt_as_in_a_budget(text: str, count: int) -> None:
+    assert parse_count(text, "--tokens-per-day") == count
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1e9", "0.5", "k", "nan", "9999999999999", "\u0663", "1k5"])
+def test_and_says_which_flag_it_is_when_it_is_none(text: str) -> None:
+    with pytest.raises(UsageError, match="--tokens-per-day: ") as caught:
+        parse_count(text, "--tokens-per-day")
     assert caught.value.code == "budget"
 
 

@@ -84,14 +84,24 @@ class FileHolds(CheckBase, frozen=True, tag="file"):
     arg: WantedFile
 
 
+_ANNOTATIONS = frozenset(
+    {
+        *("$anchor", "$comment", "$defs", "$id", "$schema", "default", "definitions", "deprecated", "description"),
+        *("examples", "format", "readOnly", "title", "writeOnly"),
+    }
+)
+"""What a schema says without asking for anything."""
+
+
 class JsonSchema(CheckBase, frozen=True, tag="json_schema"):
     """The answer is JSON, by itself or as one fenced block, and fits the schema."""
 
     arg: dict[str, Any]
 
     def __post_init__(self) -> None:
-        if not self.arg:
-            raise ValueError("the schema is empty, so every answer would fit")
+        if _ANNOTATIONS.issuperset(self.arg):
+            what = "asks for nothing" if self.arg else "is empty"
+            raise ValueError(f"the schema {what}, so every answer would fit")
         try:
             check_schema(self.arg, "the schema")
         except DataError as error:
@@ -144,6 +154,7 @@ _FENCED = re.compile(r"\A```[\w-]*\n(.*)\n```\Z", re.DOTALL)
 
 def unfit(schema: dict[str, Any], answer: str) -> str | None:
     """Why an answer does not fit a schema; None when it does."""
+    answer = answer.replace("\r\n", "\n")
     block = _FENCED.match(answer)
     _, reason = check_answer(block[1] if block and "\n```" not in block[1] else answer, schema)
     return reason

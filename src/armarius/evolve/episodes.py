@@ -8,10 +8,14 @@ turn was corrected is told by the record (it was interrupted, and somebody went 
 the next request; that is a sign and no verdict, and weighs in the ranking alone.
 """
 
+import base64
+import posixpath
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 import msgspec
 
@@ -122,7 +126,7 @@ def _episode(thread: Thread, turn: Turn, said: list[str], number: int, tokens: i
         state=turn.state.value,
         cwd=cwd,
         git_commit=thread.git_commit,
-        commands=_commands(turn.items),
+        commands=_commands(turn.items, cwd),
         tools=tuple(sorted({item.name for item in turn.items if isinstance(item, ToolCall) and item.name})),
         added=_unlike(path for kind, path in paths if kind == "add"),
         changed=_unlike(path for _, path in paths),
@@ -174,19 +178,49 @@ _SKILL_FILE = re.compile(r"([~\w./@+-]*?([\w.-]+))/SKILL\.md\b")
 _SKILL_NAME = re.compile(r"(?<![\w$\\])\$([a-z][a-z0-9]*(?:[-_:][a-z0-9]+)*)\b")
 
 
+_QUOTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"")
+_GOES_ON = re.compile(r"(?<![&>|])[|;\n](?!\s*\Z)|(?<![&>])&(?![&>1-9])")
+
+
 def is_test(command: str) -> bool:
-    """Whether a command runs tests or a checker of code."""
-    return _TESTS.search(command) is not None
+    """Whether a command runs tests or a checker of code, and ends as they do.
+
+    Behind a pipe, a semicolon or `||` it ends as what follows does, which says nothing of them.
+    """
+    plain = _QUOTED.sub("''", command)
+    found = _TESTS.search(plain)
+    if found is None:
+        return False
+    follows = plain[found.end() :]
+    if "pipefail" in plain[: found.start()]:
+        follows = re.sub(r"(?<!\|)\|(?!\|)", " ", follows)
+    return _GOES_ON.search(follows) is None
 
 
-def _commands(items: tuple[Item, ...]) -> tuple[Ran, ...]:
+def _commands(items: tuple[Item, ...], cwd: str | None) -> tuple[Ran, ...]:
     last = dict[str, Ran]()
     for item in items:
         if isinstance(item, Command) and item.status is not ItemStatus.DECLINED:
-            command = _shown(item.command, _LONGEST_COMMAND)
+            command = _shown(_from_folder(item, cwd), _LONGEST_COMMAND)
             last.pop(command, None)
             last[command] = Ran(command, item.exit_code, is_test(command))
     return tuple(last.values())[-_MOST_COMMANDS:]
+
+
+def _from_folder(item: Command, cwd: str | None) -> str:
+    """A command as it would be typed in the folder of the turn, in which its places have no other name."""
+    place = cwd.rstrip("/") if cwd else ""
+    if not place or not PurePosixPath(place).is_absolute():
+        return item.command
+    away = posixpath.normpath(posixpath.join(place, item.cwd or place))
+    command = item.command if away == posixpath.normpath(place) else f"cd {shlex.quote(away)} && {item.command}"
+    here = re.compile(rf"(?<![\w./~-]){re.escape(place)}(?:(/)(?!\.\.)|(?![\w./-]))")
+    command = here.sub(lambda found: "./" if found[1] else ".", command)
+    return _CD.sub("cd ", _CD_HERE.sub("", command))
+
+
+_CD_HERE = re.compile(r"^\s*cd +[\"']?\./?[\"']? *(?:&&|;) *")
+_CD = re.compile(r"\bcd +\./(?=\w)")
 
 
 def _skills(items: tuple[Item, ...], prompt: str) -> tuple[Skill, ...]:
@@ -215,5 +249,27 @@ def _unlike(paths: Iterable[str]) -> tuple[str, ...]:
 
 def _shown(text: str, most: int) -> str:
     """Redacted, then cut: a secret cut in two would not be seen."""
-    plain = redact(text.encode(errors="replace").decode())
+    plain = _ENCODED.sub(_without_secret, redact(text.encode(errors="replace").decode()))
+    if not plain.isascii() and (seen := redact(_UNSEEN.sub("", plain))) != _UNSEEN.sub("", plain):
+        plain = seen
     return plain if len(plain) <= most else plain[: most - 1] + "…"
+
+
+_ENCODED = re.compile(r"(?<![\w+/=-])(?:[A-Za-z0-9+/_-]{24,}={0,2}|(?:[\w.~+-]|%[0-9A-Fa-f]{2}){16,})", re.ASCII)
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+
+def _without_secret(found: re.Match[str]) -> str:
+    """A word as it is, unless a secret stands in what it encodes: in base64, or for a URL."""
+    word = found.group()
+    bare = word.rstrip("=")
+    try:
+        decoded = base64.b64decode(
+            bare + "=" * (-len(bare) % 4), altchars=b"-_" if "-" in bare or "_" in bare else None
+        )
+    except ValueError:  # no base64
+        decoded = b""
+    for inside in (decoded.decode("latin-1"), unquote(word) if "%" in word else ""):
+        if redact(inside) != inside:
+            return "[redacted:encoded]"
+    return word

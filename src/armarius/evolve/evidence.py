@@ -23,6 +23,10 @@ Drafted: TypeAlias = tuple[Check, str]
 
 _MOST = 8
 _COMMAND_S = 600.0
+_ELSEWHERE = re.compile(
+    r"(?:^|[;&|(\n])\s*(?:cd|pushd) +(?:-\w+ +|-- +)*[\"']?(?:/|~|\$|\.\.|-)"
+    r"|(?:-C|--rootdir|--prefix)[ =]?[\"']?[/~$]"
+)
 
 
 def draft_checks(episodes: Sequence[Episode]) -> list[Drafted]:
@@ -33,8 +37,10 @@ def draft_checks(episodes: Sequence[Episode]) -> list[Drafted]:
 
 
 def _commands(well: Sequence[Episode]) -> Iterable[Drafted]:
-    """Tests that passed each time."""
+    """Tests that passed each time, in the folder of the work: elsewhere nothing of a replay would be seen."""
     for command in _common([{test.command for test in one.tests if test.exit_code == 0} for one in well]):
+        if _ELSEWHERE.search(command) or "\0" in command:
+            continue
         check = CommandPasses(WantedCommand(("/bin/sh", "-c", command), timeout_s=_COMMAND_S))
         yield check, f"`{command}` ended with 0 in {_sessions(well)}"
 
@@ -60,6 +66,17 @@ def _sessions(episodes: Sequence[Episode]) -> str:
 # Forms, in the words of the request or of the correction that followed it.
 
 _QUOTED = r"[\"'`\u201c]([^\"'`\u201c\u201d\n]{1,80})[\"'`\u201d]"
+
+# Elsewhere than in English a title stands in quotes of many kinds, beside the word for a part of a text.
+_TITLE = (
+    r"[\"'`\u201c\u201e\u00ab\u300c\u300e]\s?([^\"'`\u201c-\u201e\u00ab\u00bb\u300c-\u300f\n]{1,80}?)\s?"
+    r"[\"'`\u201c\u201d\u00bb\u300d\u300f]"
+)
+_PART = (
+    "abschnitt|überschrift|kapitel|rubrique|partie|titre|sección|apartado|título|sezione|titolo|seção|sectie|kop|"
+    "раздел\\w*|заголов\\w*|секци\\w*"
+)
+_PART_AFTER = "一?[章节]|部分|段落|标题|セクション|見出し|節|섹션|제목"
 
 
 def _max_chars(found: re.Match[str]) -> Check:
@@ -87,6 +104,15 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Check]], ...] = (
     (
         re.compile(
             r"(?i)\b(?:as|in|return|output|only|valid) (?:an? |only |valid |pure |raw ){0,3}JSON\b(?! (?:file|schema))"
+        ),
+        lambda _: JsonForm({"type": ["object", "array"]}),
+    ),
+    (re.compile(rf"(?i)\b(?:{_PART})\b[^\n.!?\"'`]{{0,20}}?{_TITLE}"), lambda found: SectionPresent(found[1])),
+    (re.compile(rf"{_TITLE}\s?[的の]?\s?(?:{_PART_AFTER})"), lambda found: SectionPresent(found[1])),
+    (
+        re.compile(
+            r"(?i)\b(?:als|en|em|in formato|в формате|в) JSON\b(?![- ](?:datei|fichier|archivo|schema))"
+            r"|JSON\s?(?:格式|形式)"
         ),
         lambda _: JsonForm({"type": ["object", "array"]}),
     ),

@@ -18,12 +18,15 @@ __all__ = ["PLAIN", "kinds_of", "near_groups", "words_of"]
 
 _TOKEN = re.compile(r"[^\s\"'`,;:!?()\[\]{}<>]+")
 _MARK = re.compile(r"\d|\w[./\\_@#-]\w|^[./~$@#]")
-_SAME = 0.8
+_FIFTHS = 4
+"""Of five words that either text has, so many are in both where the two are nearly the same."""
+_SHORT = 3
 
 _ENGLISH = (
-    "a an and any are as at be by can could do does for from give has have help how i if in into is it its just "
-    "let like make may me my need new no not now of on or our please shall should so some that the their them then "
-    "there this to us use want was we what when where whether which will with would you your"
+    "a about an and any are as at be by can could d do does for from give has have hello help hey hi how i if in into "
+    "is it its just kindly let like ll m make may me my need new no not now of on or our please s shall should so some "
+    "thank thanks that the their them then there this to us use ve want was we what when where whether which will with "
+    "would you your"
 )
 PLAIN = frozenset(_ENGLISH.split())
 """Words that say little about what is asked for."""
@@ -49,16 +52,26 @@ def near_groups(texts: Sequence[str]) -> list[int]:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, folded; of a language without spaces, its pairs of characters."""
+    """The words of a text, folded; of a language without spaces, its pairs of characters.
+
+    What is not seen is none, and a sign that only decorates (an emoji, a dash) is one where nothing else is said.
+    """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    words = list[str]()
+    if not folded.isascii():
+        folded = "".join(character for character in folded if unicodedata.category(character) != "Cf")
+    words, signs = list[str](), list[str]()
     for token in _TOKEN.findall(folded):
         word = token.strip(".-*_/")
         if word and not word.isascii() and _is_unspaced(word):
             words += [word[i : i + 2] for i in range(max(1, len(word) - 1))]
         elif word:
-            words.append(word)
-    return words
+            (words if word.isascii() or _says_something(word) else signs).append(word)
+    return words or signs
+
+
+def _says_something(word: str) -> bool:
+    """Whether there is a letter, a number, or a sign of mathematics or money in it."""
+    return any(unicodedata.category(character)[:2] in ("Sm", "Sc") or character.isalnum() for character in word)
 
 
 def _is_unspaced(word: str) -> bool:
@@ -69,13 +82,14 @@ def _near_pairs(texts: Sequence[str]) -> Iterable[tuple[int, int]]:
     """Pairs that are nearly the same. Only those are compared that share a rare word: the others cannot be."""
     words = [frozenset(words_of(text)) for text in texts]
     marks = [frozenset(word for word in found if _MARK.search(word)) for found in words]
-    meant = [found - PLAIN or found for found in words]
+    meant = [frozenset(map(_singular, found - PLAIN or found)) for found in words]
     count = Counter(itertools.chain.from_iterable(meant))
     holders = defaultdict[tuple[frozenset[str], str], list[int]](list)
     for place, found in enumerate(meant):
         rarest = sorted(found, key=lambda word: (count[word], word))
         seen = set[int]()
-        for word in rarest[: math.floor((1 - _SAME) * len(found)) + 1] or [""]:
+        # One that has all others of these words has too few of the rest; in whole numbers, as 1 - 0.8 is below a fifth.
+        for word in rarest[: len(found) * (5 - _FIFTHS) // 5 + 1] or [""]:
             for other in holders[marks[place], word]:
                 if other not in seen and _are_near(found, meant[other]):
                     yield other, place
@@ -83,8 +97,12 @@ def _near_pairs(texts: Sequence[str]) -> Iterable[tuple[int, int]]:
             holders[marks[place], word].append(place)
 
 
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > _SHORT and word[-1] == "s" and word[-2] != "s" else word
+
+
 def _are_near(one: frozenset[str], other: frozenset[str]) -> bool:
-    return len(one & other) >= _SAME * len(one | other)
+    return 5 * len(one & other) >= _FIFTHS * len(one | other)
 
 
 # Kinds. What is asked for stands first in most requests: the words of the beginning count double, and those that
@@ -93,7 +111,6 @@ def _are_near(one: frozenset[str], other: frozenset[str]) -> bool:
 _KIND = 0.55
 _BEGINNING = 6
 _MOST_WORDS = 60
-_SHORT = 3
 _LONGEST_SUFFIX = 5
 _VERBS = (
     "add build change check create do explain find fix get give go implement improve look make move please rename "
@@ -191,5 +208,5 @@ def _meant(text: str) -> list[str]:
             stem, dot, suffix = word.rpartition(".")
             found.append(f".{suffix}" if dot and stem and suffix.isalnum() and len(suffix) <= _LONGEST_SUFFIX else "#")
         elif word not in PLAIN:
-            found.append(word[:-1] if len(word) > _SHORT and word[-1] == "s" and word[-2] != "s" else word)
+            found.append(_singular(word))
     return found[:_MOST_WORDS]

@@ -14,7 +14,7 @@ import itertools
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -41,8 +41,12 @@ _LONGEST_LINE = 1_900
 class Machine(Protocol):
     """What mining asks of this machine; nothing is changed by it."""
 
-    def has_commit(self, folder: str, commit: str) -> str | None:
-        """The repository in which `folder` lies and that has the commit; None when there is none."""
+    def start_of(self, folder: str, commit: str) -> Start | None:
+        """The commit of the repository in which `folder` lies, begun in that folder; None when it is not there."""
+        ...
+
+    def lacks(self, start: Start, programs: Collection[str]) -> str | None:
+        """What the work needs and no commit holds; None when the files of the commit are all it needs."""
         ...
 
     def has_program(self, name: str) -> bool:
@@ -279,7 +283,8 @@ _PATHS = re.compile(
 def _start(first: Episode, judge: Judge, machine: Machine) -> tuple[Start | None, str | None]:
     """From which state the work begins, and why it cannot be begun again (None when it can)."""
     needs_files = bool(first.changed or first.commands or _PATHS.search(first.prompt) or judge.looks_outside)
-    missing = sorted(name for name in _programs(judge) if not machine.has_program(name))
+    programs = _programs(judge)
+    missing = sorted(name for name in programs if not _is_inside(name) and not machine.has_program(name))
     if missing:
         return None, f"its checks need {', '.join(missing)}, which this machine does not have"
     if not needs_files:
@@ -288,10 +293,11 @@ def _start(first: Episode, judge: Judge, machine: Machine) -> tuple[Start | None
         return None, "it begins with files that the session had changed before, and nobody has them any more"
     if first.git_commit is None or first.cwd is None:
         return None, "it works on files, and no commit was recorded from which they could be had again"
-    repository = machine.has_commit(first.cwd, first.git_commit)
-    if repository is None:
+    start = machine.start_of(first.cwd, first.git_commit)
+    if start is None:
         return None, f"it works on files of commit {first.git_commit[:12]}, which is not on this machine any more"
-    return Start(repository, first.git_commit), None
+    lacks = machine.lacks(start, programs)
+    return (start, None) if lacks is None else (None, f"it needs {lacks}")
 
 
 _SHELL_WORDS = frozenset({"cd", "export", "set", "test", "true", "false", "source", ".", "eval", "exec", "time", "env"})
@@ -307,6 +313,11 @@ def _programs(judge: Judge) -> set[str]:
         script = argv[-1] if argv[:2] == ("/bin/sh", "-c") else shlex.join(argv)
         for part in re.split(r"&&|\|\||[;|\n]", script):
             words = [word for word in part.split() if not re.fullmatch(r"\w+=\S*", word)]
-            if words and words[0] not in _SHELL_WORDS and re.fullmatch(r"[\w.+-]+", words[0]):
+            if words and words[0] not in _SHELL_WORDS and re.fullmatch(r"[\w.+/-]+", words[0]):
                 found.add(words[0])
     return found
+
+
+def _is_inside(program: str) -> bool:
+    """Whether a program is named by its place in the folder of the work, and not by its name or a place on disk."""
+    return "/" in program and not program.startswith("/")

@@ -3,7 +3,8 @@
 Owns the prompt, the schema of its answer, and which of the proposed checks are taken. Does not own who is asked,
 nor which work recurs (`mine`).
 Invariant: sessions are data: they stand redacted in a fenced block, for a run that has no tools. Nothing is taken on
-trust: a check must be one of ours, and hold for at least half of the answers that went well in the sessions.
+trust: a check must be one of ours, and hold for at least half of the answers that went well in the sessions,
+of which there must be one.
 """
 
 from collections.abc import Callable, Sequence
@@ -213,5 +214,7 @@ def _drafted(proposed: _Proposed, group: Group) -> Drafted | None:
     if isinstance(check, Rubric):
         return check, why
     answers = [one.answer for one in group.episodes if not one.went_wrong and one.answer]
+    if not answers:  # nothing speaks for it
+        return None
     held = sum(score(Judge("rule", (check,)), answer, frozenset()).hard for answer in answers)
     return (check, f"{why} (it holds for {held} of {len(answers)} answers)") if 2 * held >= len(answers) else None

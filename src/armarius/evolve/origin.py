@@ -4,6 +4,7 @@ Owns the values that a mined task carries besides its text and judge. Does not o
 Invariant: none of them says what an answer is worth; they are for the person who reviews the file.
 """
 
+from pathlib import PurePosixPath
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -14,11 +15,20 @@ __all__ = ["Draft", "HarvestNote", "Origin", "Start"]
 _Line: TypeAlias = Annotated[str, Meta(max_length=2_000)]
 
 
-class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What lies in the folder when work begins: a commit of a repository on this machine."""
+class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What lies in the folder when work begins: a commit of a repository on this machine.
+
+    `folder` is where in it the work begins, the top unless said.
+    """
 
     repository: Annotated[str, Meta(min_length=1, max_length=4_096, pattern=r"^/[^\u0000]*$")]
     commit: Annotated[str, Meta(pattern=r"^[0-9a-f]{40}(?:[0-9a-f]{24})?$")]
+    folder: Annotated[str, Meta(max_length=4_096, pattern=r"^[^\u0000]*$")] = ""
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.folder)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{self.folder!r} is no folder inside a repository")
 
 
 class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -9,7 +9,7 @@ workspace, whatever links the agent made.
 import os
 import stat
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -108,6 +108,7 @@ def look_from(bench: Bench, lab: Lab, binary: Binary) -> Look:
             return read_rating(rated.parsed)
 
         environ = {"PATH": lab.search_path, "LANG": "C.UTF-8"}
-        return Workspace(folder, folder.parent / "check", binary, environ, rate)
+        depth = len(PurePosixPath(task.start.folder).parts) if task.start else 0
+        return Workspace(folder, folder.parents[depth] / "check", binary, environ, rate)
 
     return look

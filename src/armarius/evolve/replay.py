@@ -8,6 +8,7 @@ score: an error is never a score.
 """
 
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -17,8 +18,8 @@ import msgspec
 from armarius.codex.home import Owner, make_private_home
 from armarius.evolve.checks import CommandPasses, FileHolds
 from armarius.evolve.directly import Directly, Question, ask_in, is_direct
-from armarius.evolve.judge import Check, Score, ToolCalled, ToolNotCalled, Unjudged, World, score
-from armarius.evolve.start import lay_out
+from armarius.evolve.judge import Check, Judge, Score, ToolCalled, ToolNotCalled, Unjudged, World, score
+from armarius.evolve.start import begins_in, holds_tasks, lay_out
 from armarius.evolve.tasks import Task
 from armarius.evolve.witness import NO_TESTIMONY, make_tools, read_testimony
 from armarius.files import private_folder, write_atomic
@@ -143,6 +144,7 @@ def request_for(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int)
     project = private_folder(world / "project")
     if task.start is not None:
         lay_out(task.start, project, world / "git", lab.search_path, world / "home")
+        project = begins_in(task.start, project)
     return RunRequest(
         role="replay",
         prompt=task.task,
@@ -175,9 +177,9 @@ def trial_of(task: Task, result: RunResult, look: Look | None = None) -> Trial:
         folder = thread.cwd
     world = look(task, result, Path(folder)) if look and folder else None
     try:
-        held = score(task.judge, result.answer, testimony.agreed, world)
+        held = score(task.judge, result.answer, testimony.called(_unwanted(task.judge)), world)
         hidden = task.hidden_judge
-        second = None if hidden is None else score(hidden, result.answer, testimony.agreed, world)
+        second = None if hidden is None else score(hidden, result.answer, testimony.called(_unwanted(hidden)), world)
     except Unjudged as error:
         return Trial(task.task_id, result.id, answer=result.answer, error=f"unjudged: {error}")
     return Trial(
@@ -213,17 +215,33 @@ def _tools_of(task: Task) -> frozenset[str]:
     return frozenset(check.arg for check in _checks_of(task) if isinstance(check, ToolCalled | ToolNotCalled))
 
 
+def _unwanted(judge: Judge) -> frozenset[str]:
+    """Tools that must not be called, and that nothing asks for."""
+    wanted = {check.arg for check in judge.checks if isinstance(check, ToolCalled)}
+    return frozenset(check.arg for check in judge.checks if isinstance(check, ToolNotCalled)) - wanted
+
+
 def _checks_of(task: Task) -> tuple[Check, ...]:
     """Those of both judges."""
     return (*task.judge.checks, *(task.hidden_judge.checks if task.hidden_judge else ()))
 
 
 def _install(source: Path, skill: bytes, target: Path) -> None:
-    """The skill's folder as it is, with `skill` as its text; links are left out."""
+    """The skill's folder as it is, with `skill` as its text, and without what belongs to no skill."""
     if not target.exists():
-        shutil.copytree(source, target, ignore=_links, copy_function=shutil.copyfile)
+        shutil.copytree(source, target, ignore=_left_out, copy_function=shutil.copyfile)
     write_atomic(target / _SKILL, skill, durable=False)
 
 
-def _links(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if (Path(folder) / name).is_symlink() or name == _SKILL]
+def _left_out(folder: str, names: list[str]) -> list[str]:
+    """Links, pipes and the like, a repository's own folder where it is a skill as a whole, and files of tasks."""
+    return [name for name in names if name in (_SKILL, ".git") or not _is_of_a_skill(Path(folder, name))]
+
+
+def _is_of_a_skill(path: Path) -> bool:
+    mode = path.lstat().st_mode
+    if stat.S_ISDIR(mode):
+        return True
+    if not stat.S_ISREG(mode):
+        return False
+    return not holds_tasks(path)

@@ -64,11 +64,13 @@ def _task(row: dict[str, Any], judge: Any) -> dict[str, Any]:
 
 
 def _text(row: dict[str, Any]) -> Any:
-    """The request with what they hand along as its context."""
-    intent, context = row.get("intent"), row.get("context_excerpt")
-    if isinstance(intent, str) and isinstance(context, str) and context.strip():
-        return f"{intent}\n\nContext:\n{context}"
-    return intent
+    """The request, behind what they say first and before what they hand along as its context."""
+    intent, system, context = row.get("intent"), row.get("system"), row.get("context_excerpt")
+    if not isinstance(intent, str):
+        return intent
+    first = f"{system}\n\n" if isinstance(system, str) and system.strip() else ""
+    last = f"\n\nContext:\n{context}" if isinstance(context, str) and context.strip() else ""
+    return f"{first}{intent}{last}"
 
 
 def _judge(source: Located, at: Path, row: dict[str, Any]) -> Any:

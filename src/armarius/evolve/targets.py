@@ -1,7 +1,7 @@
 """Which skill a night is about, and what it is about.
 
 Owns the choice among the skills that sessions used, and how much a text has to do with one. Does not own which
-files may be changed (`skills.target`).
+files may be changed (`skills.target`), nor what is written into one: the one that is made here says nothing yet.
 Invariant: a skill is only chosen where its file lies below a root; a word of the path or of a heading says more
 than one of the text, and a single common word says nothing.
 """
@@ -14,15 +14,25 @@ from pathlib import Path
 
 import msgspec
 
-from armarius.errors import ArmariusError
+from armarius.errors import ArmariusError, Refused
 from armarius.evolve.episodes import Episode, Skill
 from armarius.evolve.likeness import PLAIN, words_of
+from armarius.files import write_atomic
 from armarius.skills.document import Document
 from armarius.skills.target import resolve_target
 
-__all__ = ["LEARNED", "Target", "choose_target", "relevance_to"]
+__all__ = ["LEARNED", "Target", "choose_target", "make_learned", "relevance_to"]
 
 LEARNED = Path(".agents", "skills", "armarius-learned", "SKILL.md")
+
+_EMPTY = b"""---
+name: armarius-learned
+description: What was learned from past sessions in this project. Read it before you begin any work here.
+---
+
+# Learned in this project
+"""
+_MODE = 0o644
 
 _PATH, _HEADING, _NAME, _TEXT = 3.0, 3.0, 2.0, 1.0
 _ENOUGH = 3.0
@@ -56,6 +66,17 @@ def choose_target(episodes: Sequence[Episode], project: Path, roots: Sequence[Pa
     learned = project / LEARNED
     why = f"{', '.join(sorted(used)[:3])} cannot be edited from here" if used else "no session used a skill"
     return Target(learned, why, exists=learned.is_file())
+
+
+def make_learned(project: Path) -> Path:
+    """The project's learned skill; an empty one is made where there is none yet."""
+    path = project / LEARNED
+    if not path.exists():
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(project)):
+            raise Refused("target-outside", f"{path} would lie outside {project}", "name --target-skill-path")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, _EMPTY, mode=_MODE)
+    return path
 
 
 def _absolute(skill: Skill, one: Episode) -> str:

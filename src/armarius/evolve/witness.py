@@ -4,12 +4,14 @@ Owns the tools that a replay offers, the FIFO on which they report, and the read
 testimonies. Does not own what a check makes of it (judge.py).
 Invariant: a tool counts as called when the program itself reported it and Codex recorded a command
 that ran it and succeeded. The FIFO alone proves nothing, since an agent can write to it; a command's
-text alone proves nothing, since `echo search` contains the word.
+text alone proves nothing, since `echo search` contains the word. A tool that was not to be called is another matter:
+there nobody gains by a false report, and each witness counts alone.
 """
 
 import os
 import shlex
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
@@ -19,7 +21,9 @@ from armarius.thread import Command, Thread
 __all__ = ["NO_TESTIMONY", "Testimony", "called", "make_tools", "read_testimony"]
 
 _SEPARATORS = frozenset(";&|()\n")
-_WRAPPERS = frozenset({"command", "exec", "time", "nohup", "!", "then", "do", "else", "{"})
+_WRAPPERS = frozenset(
+    {"command", "exec", "time", "nohup", "!", "if", "elif", "while", "until", "then", "do", "else", "{"}
+)
 _TOOL = """#!/bin/sh
 printf '%s\\n' {name} > {fifo}
 printf '{plain}: nothing was found for: %s\\n' "$*"
@@ -35,6 +39,10 @@ class Testimony(msgspec.Struct, frozen=True):
     @property
     def agreed(self) -> frozenset[str]:
         return self.reported & self.recorded
+
+    def called(self, unwanted: AbstractSet[str]) -> frozenset[str]:
+        """The tools that were called: of those that should not have been, one witness is enough."""
+        return self.agreed | ((self.reported | self.recorded) & unwanted)
 
 
 NO_TESTIMONY = Testimony(frozenset(), frozenset())

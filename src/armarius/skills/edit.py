@@ -37,12 +37,13 @@ MAX_RULES = 40
 _EDGES = " \t\r\n"
 
 # What a reader does not see or sees elsewhere: controls, soft hyphen, zero-width and bidirectional
-# marks, line and paragraph separators, fillers, variation selectors and tag characters (the last
-# two can carry a hidden text: Unicode Technical Standard 39, and "Trojan Source", arXiv 2111.00169).
+# marks, line and paragraph separators, fillers (a blank of braille is one), variation selectors and
+# tag characters (the last two can carry a hidden text: Unicode Technical Standard 39, and "Trojan
+# Source", arXiv 2111.00169).
 # U+FE0F stays, because emoji end with it.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
-    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb"
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff]"
 )
 

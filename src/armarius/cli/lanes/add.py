@@ -3,6 +3,7 @@
 import click
 
 from armarius import settings as configuration
+from armarius.cli.counts import COUNT
 from armarius.cli.output import print_json, say
 from armarius.clock import SystemClock
 from armarius.codex.billing import Kind
@@ -13,9 +14,7 @@ from armarius.lanes.status import row_of
 @click.command()
 @click.argument("name")
 @click.option("--kind", type=click.Choice(["chatgpt", "api"]), default="chatgpt", help="Who pays. Default: chatgpt.")
-@click.option(
-    "--tokens-per-day", type=click.IntRange(min=1), help="The budget of a lane of kind api; it has to have one."
-)
+@click.option("--tokens-per-day", type=COUNT, help="The budget of a lane of kind api, which has to have one: 200k, 2M.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(*, name: str, kind: Kind, tokens_per_day: int | None, as_json: bool) -> int:
     """Make the lane NAME: a Codex home of its own, readable by you alone.

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from armarius import settings as configuration
+from armarius.cli.numbers import Within
 from armarius.cli.output import say
 from armarius.cli.sessions.synced import index_of
 from armarius.cli.sleep.options import roots_of
@@ -73,7 +74,7 @@ _HARVESTING = (
     click.option("--max-sessions", type=click.IntRange(1), help="The newest so many.  [default: 3 for each task]"),
     click.option(
         "--lookback-hours",
-        type=click.FloatRange(0, 1_000_000),
+        type=Within(0, 1_000_000),
         default=_DAYS_30,
         show_default=True,
         help="Sessions that were active since then; 0 is all.",
@@ -145,7 +146,7 @@ def gathered_of(
 def night_from_sessions(
     settings: Settings, project: Path, wish: Wish, improve: Improve | None
 ) -> tuple[TaskFile, Path]:
-    """The tasks that the sessions give and the skill that they are about; DataError when there is none of either."""
+    """The tasks that the sessions give and the skill that they are about; DataError when there are none."""
     gathered = gathered_of(settings, project, wish, improve=improve)
     if not gathered.mined.tasks:
         raise DataError(
@@ -154,12 +155,7 @@ def night_from_sessions(
             f"recur, {len(gathered.mined.drafts)} of them ask for a check",
             "see `armarius sleep harvest`, or write a task file",
         )
-    target = Path(gathered.target)
-    if not target.is_file():
-        raise DataError(
-            "target-missing", f"{target} is not there yet ({gathered.target_why})", "make it, or name another skill"
-        )
-    return TaskFile("armarius.tasks.v1", reviewed=False, tasks=gathered.mined.tasks), target
+    return TaskFile("armarius.tasks.v1", reviewed=False, tasks=gathered.mined.tasks), Path(gathered.target)
 
 
 def episodes_of_project(settings: Settings, project: Path) -> tuple[Episode, ...]:
@@ -179,7 +175,9 @@ def _places(settings: Settings, wish: Wish) -> list[Place]:
     places = [] if wish.source == "claude" else default_places(settings, wish.codex_homes)
     places = [place for place in places if place.kind == "codex"]
     claude = wish.claude_home or settings.claude_home
-    if wish.source != "codex" and (wish.claude_home or not wish.codex_homes) and (claude / "projects").is_dir():
+    # Who names a home of Codex's alone, and asks for no other's sessions, wants to look nowhere else.
+    wants = wish.source == "claude" or (wish.source == "auto" and bool(wish.claude_home or not wish.codex_homes))
+    if wants and (claude / "projects").is_dir():
         places.append(Place("claude", claude.absolute()))
     return places
 
