@@ -130,10 +130,11 @@ class Settings(msgspec.Struct, frozen=True):
     """Everything that was said, resolved. Times in seconds.
 
     `environ` is the caller's whole environment: it is handed to `codex.command`, which picks from
-    it by its allow-list, and to nobody else.
+    it by its allow-list, and to nobody else. `config` is the user's own file, which names programs.
     """
 
     home: Path
+    config: Path
     cache: Path
     user_home: Path
     codex_home: Path
@@ -217,13 +218,14 @@ def load(project: Path | None = None, environ: Mapping[str, str] | None = None) 
     user_home = Path(environ.get("HOME") or Path.home())
     settings = Settings(
         home=home.expanduser().absolute(),
+        config=Path(platformdirs.user_config_dir("armarius", appauthor=False)) / "config.toml",
         cache=Path(platformdirs.user_cache_dir("armarius", appauthor=False)),
         user_home=user_home,
         codex_home=Path(environ.get("CODEX_HOME") or user_home / ".codex").absolute(),
         search_path=environ.get("PATH", os.defpath),
         environ=environ,
     )
-    settings = _apply_user(settings, Path(platformdirs.user_config_dir("armarius", appauthor=False)) / "config.toml")
+    settings = _apply_user(settings, settings.config)
     limits = _from_environ(environ)
     settings = msgspec.structs.replace(settings, **limits)
     if project is not None:

@@ -100,9 +100,9 @@ ROWS = [
     ("run", 2, "the prompt is empty; say what is to be done"),
     ("run a b", 2, "Got unexpected extra argument (b); see `armarius run --help`"),
     ("run hi --timeout soon", 2, "Invalid value for '--timeout': 'soon' is not a valid float…"),
-    ("run hi --timeout 0", 2, "--timeout 0 is not within 0 and 3600 seconds"),
-    ("run hi --timeout nan", 2, "--timeout nan is not within 0 and 3600 seconds"),
-    ("run hi --timeout 1e9", 2, "--timeout 1e+09 is not within 0 and 3600 seconds"),
+    ("run hi --timeout 0", 2, "--timeout 0 is not within 0 and 3600 seconds; for more, set `timeout` in …"),
+    ("run hi --timeout nan", 2, "--timeout nan is not within 0 and 3600 seconds; for more, set `timeout` in …"),
+    ("run hi --timeout 1e9", 2, "--timeout 1e+09 is not within 0 and 3600 seconds; for more, set `timeout` in …"),
     ("run hi --sandbox full", 2, "Invalid value for '--sandbox': 'full' is not one of 'read-only', …"),
     ("run ''", 2, "the prompt is empty; say what is to be done"),
     ("run '  \t'", 2, "the prompt is empty; say what is to be done"),
@@ -112,6 +112,12 @@ ROWS = [
     ("sessions list --codex-home nowhere", 2, "Invalid value for '--codex-home': Directory 'nowhere' does not exist…"),
     ("sessions list --codex-home empty.json", 2, "Invalid value for '--codex-home': Directory 'empty.json' is a file…"),
     (f"{NIGHT} good.json --max-tasks 41", 2, "--max-tasks 41 is over the limit of 40"),
+    (
+        f"{NIGHT} good.json --budget-minutes nan",
+        2,
+        "Invalid value for '--budget-minutes': nan is not in the range 0<x…",
+    ),
+    ("sleep harvest --lookback-hours nan", 2, "Invalid value for '--lookback-hours': nan is not in the range 0<=x…"),
     (f"{NIGHT} good.json --project nowhere", 2, "Invalid value for '--project': Directory 'nowhere' does not exist…"),
     (f"{NIGHT} good.json --backend magic", 2, "Invalid value for '--backend': 'magic' is not one of 'mock', 'codex'…"),
     ("demo --port 70000", 2, "Invalid value for '--port': 70000 is not in the range 0<=x<=65535; …"),
@@ -409,6 +415,7 @@ def test_a_folder_that_was_removed_under_us_is_named(desk: Terminal, typed: str)
 
 
 def test_words_that_are_not_utf8_are_said_and_not_sent(desk: Terminal, check: Callable[[Any], None]) -> None:
+    desk.configure("http://127.0.0.1:1/v1")  # who is logged in is asked before the folder is written down
     done, as_json = desk.type("run", b"caf\xe9"), desk.type("run", b"caf\xe9", "--json")
     hold(done, as_json, 3, "PROMPT: byte 3 is not UTF-8; write the prompt in UTF-8", check)
     assert one_line(desk.type("run", "-", stdin=b"\xff")).startswith("standard input: byte 0 is not UTF-8")

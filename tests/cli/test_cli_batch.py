@@ -7,6 +7,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,12 @@ from armarius.testing.model_server import ModelServer
 from support.terminal import Done, Terminal
 
 Check = Callable[[Any], None]
+
+DEAF = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 def script(*steps: dict[str, Any]) -> str:
@@ -263,6 +270,74 @@ def test_a_batch_that_is_killed_at_any_time_comes_to_the_same_end_and_asks_for_e
     assert model.requests == 5
     assert len(terminal.type("runs", "list", "--json").answer["runs"]) == 5
     assert [line for line in terminal.living() if "codex" in line] == []
+
+
+def test_a_batch_that_is_detached_goes_on_by_itself_and_can_be_followed_from_anywhere(
+    terminal: Terminal, model: ModelServer, held: Held, check: Check
+) -> None:
+    file = plan(terminal, held.item("a"), saying("b", "a"), saying("c", needs=["mcp:none"]), saying("d", "c"))
+    detached = terminal.type("batch", file, "--detach", "--json").answer
+    check(detached)
+    held.await_bell()
+    done = terminal.type("batch", file, "--detach", "--json")
+    assert refused(done) == (5, "batch-live")
+    assert f"is seen to by process {detached['pid']} on " in done.error["message"]
+    held.open()
+    done = terminal.type("batch", "--follow", detached["id"], "--json", folder=terminal.home)
+    told = [json.loads(line) for line in done.out.splitlines()]
+    for answer in told:
+        check(answer)
+    ends = {answer["item"]["id"]: answer for answer in told[:-1]}
+    assert (done.code, done.err) == (1, "")
+    assert states(told[-1]) == {"a": "succeeded", "b": "succeeded", "c": "failed", "d": "blocked"}
+    assert ends["b"]["result"]["answer"] == "b is done"
+    assert [answer["item"] for answer in told[:-1]] == [told[-1]["items"]["abcd".index(name)] for name in ends]
+    assert "b is done" not in Path(detached["log"]).read_text()
+    assert batch(terminal, "--follow", detached["id"][:9], code=1) == told[-1], "also when it is over"
+    assert model.requests == 3
+
+
+def test_a_detached_batch_whose_process_is_killed_is_taken_up_by_the_same_command(
+    terminal: Terminal, model: ModelServer, held: Held
+) -> None:
+    file = plan(terminal, held.item("a"), saying("b", "a"))
+    first = terminal.type("batch", file, "--detach", "--json").answer
+    held.await_bell()
+    os.kill(first["pid"], signal.SIGKILL)
+    done = terminal.type("batch", "--follow", first["id"], "--json")
+    assert refused(done) == (6, "batch-lost")
+    assert terminal.type("batch", file, "--detach").out == f"{first['id']}\n"
+    held.open()
+    assert states(batch(terminal, "--follow", first["id"])) == {"a": "succeeded", "b": "succeeded"}
+    assert model.requests == 3
+
+
+def test_a_detached_batch_can_be_ended_as_by_an_interrupt_however_it_was_started(
+    terminal: Terminal, held: Held
+) -> None:
+    file = plan(terminal, held.item("a"), saying("b", "a"))
+    deaf = (sys.executable, "-c", DEAF)  # as jobs in the background of a script are
+    ident = terminal.type("batch", file, "--detach", through=deaf).out.strip()
+    done = terminal.type("batch", "--cancel", ident, "--json")
+    report = json.loads(done.out.splitlines()[-1])
+    assert (done.code, done.err, report["state"]) == (0, "", "interrupted")
+    assert states(report)["b"] == "queued"
+    assert [line for line in terminal.living() if "codex" in line] == []
+    assert refused(terminal.type("batch", "--cancel", ident, "--json")) == (5, "batch-over")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("plan.jsonl", "--follow", "x"),
+        ("--cancel", "x", "--resume", "x"),
+        ("--follow", "x", "--detach"),
+        ("plan.jsonl", "--detach", "--dry-run"),
+    ],
+)
+def test_what_does_not_go_together_is_said(terminal: Terminal, words: tuple[str, ...]) -> None:
+    assert refused(terminal.type("batch", *words, "--json")) == (2, "batch-what")
 
 
 def test_the_budget_of_a_batch_is_one_for_all_of_its_runs(terminal: Terminal, model: ModelServer) -> None:

@@ -18,7 +18,7 @@ ANSWERS = {
     "audit prune": {"audit_prune"},
     "audit report": {"audit_report"},
     "audit verify": {"audit_verify"},
-    "batch": {"batch", "batch_item", "batch_order"},
+    "batch": {"batch", "batch_detached", "batch_item", "batch_order"},
     "cache get": {"cache"},
     "cache list": {"cache"},
     "cache prune": {"cache"},

@@ -64,6 +64,8 @@ def test_what_somebody_holds_is_not_had_and_is_shown(terminal: Terminal, running
     done = terminal.type("resources", "lease", "lic", "--json", "--", "true")
     assert (done.code, done.out, done.error["code"]) == (6, "", "resource-busy")
     assert f"process {running.pid} on " in done.error["message"]
+    done = terminal.type("resources", "lease", "lic", "--wait", "60", "--", "true")
+    assert (done.code, "write --timeout" in done.err) == (2, True), "it would wait for ever, to start the program 60"
     done = terminal.type("resources", "lease", "lic", "--timeout", "0.3", "--", "true")
     assert done.code == 6
     assert done.err.startswith("waiting: lic is leased to process")

@@ -136,6 +136,15 @@ def test_the_file_of_the_answer_is_there_only_when_a_turn_was_completed(terminal
     assert answer.stat().st_mode & 0o777 == events.stat().st_mode & 0o777 == 0o600
 
 
+def test_an_answer_is_not_written_where_an_agent_led_its_folder(terminal: Terminal, model: ModelServer) -> None:
+    (terminal.project / "out").mkdir()
+    steps = ({"sh": f"mv out away; ln -s {terminal.home} out"}, {"say": "ssh-ed25519 AAAA"})
+    done = terminal.type("run", script(*steps), "--sandbox", "workspace-write", "-o", "out/keys", "--json")
+    assert (done.code, done.error["code"], model.requests) == (3, "output-moved", 2)
+    assert not (terminal.home / "keys").exists()
+    assert terminal.type("runs", "list", "--json").answer["runs"][0]["state"] == "succeeded"
+
+
 def test_events_come_while_the_run_is_at_work(terminal: Terminal, model: ModelServer, tmp_path: Path) -> None:
     os.mkfifo(held := tmp_path / "held")
     events = tmp_path / "events.jsonl"

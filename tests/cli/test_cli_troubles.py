@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from armarius.testing.faults import Fault
@@ -122,6 +123,26 @@ def test_a_home_of_codex_that_a_repository_brings_along_is_refused(terminal: Ter
         done = terminal.type("run", "hi", "--json", environ={"CODEX_HOME": str(place)}, folder=terminal.project / "sub")
         assert (done.code, done.error["code"]) == (5, "home-in-project"), done
     assert model.requests == 0
+
+
+def test_no_run_writes_where_its_evidence_its_login_or_the_programs_of_ours_are_named(
+    terminal: Terminal, model: ModelServer
+) -> None:
+    write = ("run", "hi", "--sandbox", "workspace-write", "--skip-git-check", "--json")
+    config = Path(terminal.environ["XDG_CONFIG_HOME"])
+    for folder, what in (
+        (terminal.home, "where Armarius keeps its evidence"),
+        (terminal.state / "runs", "where Armarius keeps its evidence"),
+        (config / "armarius", "which programs Armarius starts"),
+        (terminal.codex_home / "sessions", "where Codex keeps its login"),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        done = terminal.type(*write, folder=folder)
+        assert (done.code, done.error["code"]) == (5, "folder-kept"), done
+        assert what in done.error["message"]
+    done = terminal.type(*write, "--add-dir", str(config))
+    assert (done.code, done.error["code"], model.requests) == (5, "add-dir", 0)
+    assert terminal.type("run", script({"say": "read"}), folder=terminal.home).code == 0
 
 
 def test_nothing_that_is_typed_widens_a_run(terminal: Terminal, model: ModelServer) -> None:

@@ -44,6 +44,7 @@ def read(world: World, *items: dict[str, Any]) -> Read:
         ({"kind": "fork", "thread": "run_0"}, (3, "run-unknown")),
         ({"kind": "review", "uncommitted": True}, (2, "review-target")),
         ({"prompt": " "}, (2, "prompt-empty")),
+        ({"prompt": "x" * ((1 << 20) + 1)}, (3, "prompt-size")),
         ({"lane": "nobody"}, (2, "lane-unknown")),
         ({"profile": "missing"}, (3, "profile-missing")),
         ({"images": ["no.png"]}, (3, "image-missing")),
@@ -56,7 +57,7 @@ def read(world: World, *items: dict[str, Any]) -> Read:
         ({"ephemeral": True, "budget": {"tokens": 5}}, (5, "budget-ephemeral")),
         ({"ephemeral": True, "approval": "on-request"}, (5, "approval-ephemeral")),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:100],
 )
 def test_everything_is_checked_before_anything_is_asked(
     world: World, wrong: dict[str, Any], code: tuple[int, str]

@@ -152,6 +152,7 @@ A = {"id": "a"}
             "defaults: unknown key `modle`; did you mean 'model'?",
         ),
         ("[defaults]\nprompt = 'x'\n[[run]]\nid='a'", "batch-key", "defaults: unknown key `prompt`"),
+        ("[[runs]]\nid='a'\nprompt='x'", "batch-key", "unknown key `runs`; did you mean 'run'?"),
         ("\n\n[[run]]\nid='a'\nprompt='x'\ntimeout='5'", "batch-value", "plan:3: Expected `float | null`, got `str`"),
         (runs({"id": "../a"}), "batch-value", "plan:1: "),
         (runs({"id": "a\n"}), "batch-value", "plan:1: "),

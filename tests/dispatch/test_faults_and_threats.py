@@ -38,6 +38,7 @@ FAULTS = {
         "dispatch/test_worker::test_a_run_whose_worker_was_killed_is_adopted_by_the_next_one_and_not_started_again",
         "dispatch/test_worker_kills::test_nothing_is_lost_repeated_or_doubled_when_workers_are_killed_at_random",
         "cli/test_cli_batch::test_a_batch_that_is_killed_at_any_time_comes_to_the_same_end_and_asks_for_everything_once",
+        "cli/test_cli_batch::test_a_detached_batch_whose_process_is_killed_is_taken_up_by_the_same_command",
     ),
     "10 no descriptors left": (
         "cli/test_cli_troubles::test_with_hardly_a_descriptor_left_nothing_is_lost_and_nothing_is_paid_for_twice",
@@ -110,6 +111,7 @@ BAD_INPUTS = {
     ),
     "13 nobody is logged in": (
         "codex/test_login::test_what_codex_says_of_no_login_a_key_and_a_plan",
+        "lanes/test_billing::test_who_has_no_login_is_told_so_before_codex_asks_openai_and_may_have_none_elsewhere",
         "codex/test_command::test_a_key_that_the_provider_wants_and_nobody_has_is_a_lack_of_login",
     ),
     "31 a path that leads outside": (
@@ -157,6 +159,7 @@ THREATS = {
         "dispatch/test_batch::test_everything_is_checked_before_anything_is_asked",
     ),
     "24 a sandbox that is wider after a retry or a resume": (
+        "cli/test_cli_troubles::test_no_run_writes_where_its_evidence_its_login_or_the_programs_of_ours_are_named",
         "dispatch/test_settle::test_a_run_that_was_allowed_more_than_was_asked_fails",
         "cli/test_cli_resume::test_a_turn_that_goes_on_has_what_the_run_had_and_not_what_codex_would_take",
         "dispatch/test_approvals::test_a_thread_that_goes_on_inherits_no_permission",
@@ -374,11 +377,12 @@ def test_a_clock_that_jumps_changes_no_duration(world: World) -> None:
 
 
 def test_outside_of_a_repository_a_run_may_only_read_and_is_told_the_way_out(world: World) -> None:
+    (plain := world.folder / "plain").mkdir()
     with dispatch_in(world) as dispatch:
-        assert dispatch.request("hi", Options(cwd=world.folder)).sandbox == "read-only"
+        assert dispatch.request("hi", Options(cwd=plain)).sandbox == "read-only"
         with pytest.raises(Refused, match=r"no git repository.* --skip-git-check"):
-            dispatch.request("hi", Options(cwd=world.folder, sandbox="workspace-write"))
-        wish = Options(cwd=world.folder, sandbox="workspace-write", skip_git_check=True)
+            dispatch.request("hi", Options(cwd=plain, sandbox="workspace-write"))
+        wish = Options(cwd=plain, sandbox="workspace-write", skip_git_check=True)
         assert dispatch.request("hi", wish).sandbox == "workspace-write"
 
 

@@ -483,8 +483,9 @@ def test_a_live_session_of_somebody_holds_its_repository_and_is_named_and_a_chec
         assert "codex" in busy.value.message
         beside = runner.run(msgspec.structs.replace(request, checkout=True))
         assert beside.state == "succeeded"
-        with pytest.raises(NoAnswer, match="session"):
+        with pytest.raises(NoAnswer, match="session") as busy:
             merge_work(runner, row_of(runner.ledger, beside), into=None, strategy="auto")
+        assert "--wait" not in busy.value.hint, "a merge has no such flag"
         gate.open()
         stranger.wait(60)
         assert runner.run(request).state == "succeeded"

@@ -15,6 +15,7 @@ import pytest
 from armarius.clock import SystemClock
 from armarius.codex.guard import identity_of
 from armarius.dispatch.afterwards import cancel, wait_for
+from armarius.dispatch.detached import LOG, see_to_worker
 from armarius.dispatch.keeper import Keeper
 from armarius.dispatch.worker import queue_of
 from armarius.runs import queued
@@ -179,6 +180,8 @@ def test_no_value_of_a_variable_is_in_a_row_and_the_worker_brings_its_own(file_q
         place = Place(queued.seat_of(settings), "own", tuple(request.environ))
         run = queued.hand_in(ledger, clock, settings.runs, request, place)
         assert secret not in find_run(ledger, run).request
+        see_to_worker(settings, ledger, clock, [find_run(ledger, run)])
+        assert not (settings.home / LOG).exists(), "a worker without it would stand in the way of one that has it"
     work(file_queue)
     assert states(file_queue, [run]) == ["queued"]
     file_queue.environ["KEY_OF_PROVIDER"] = secret

@@ -314,6 +314,18 @@ def test_what_the_owner_of_a_home_chose_is_billed_and_named_without_its_secrets(
     assert codes(desk.ask(kind=None)) == ["project-config"]
 
 
+def test_who_has_no_login_is_told_so_before_codex_asks_openai_and_may_have_none_elsewhere(
+    desk: Desk, codex: Path
+) -> None:
+    settings = configuration.load()
+    desk.auth.unlink()
+    with pytest.raises(HostError, match="says 'Not logged in'") as caught:
+        admit(settings, desk.home, program=codex)
+    assert (caught.value.code, caught.value.hint) == ("login-missing", "run `codex login`")
+    desk.write("user", 'openai_base_url = "http://127.0.0.1:1/v1"')
+    assert admit(settings, desk.home, program=codex).plan == "nobody"
+
+
 def test_codex_itself_has_the_last_word_on_a_plan(desk: Desk, codex: Path, tmp_path: Path) -> None:
     settings = configuration.load()
     settings.home.mkdir(parents=True)

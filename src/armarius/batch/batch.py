@@ -15,10 +15,10 @@ from typing import Literal, Protocol
 import msgspec
 
 from armarius.batch.file import Item, Read
-from armarius.batch.records import claim_batch, end_batch, run_of
+from armarius.batch.records import claim_batch, end_batch, key_of, run_of
 from armarius.codex.command import Fork, Resume, Review
 from armarius.dispatch.api import Dispatch
-from armarius.dispatch.desk import Options
+from armarius.dispatch.desk import Options, check_length
 from armarius.dispatch.pool import Pool
 from armarius.errors import ArmariusError, HostError
 from armarius.fence import fenced
@@ -27,7 +27,7 @@ from armarius.runs.request import Pot, Problem, RunRequest, RunResult
 from armarius.sharing.wish import Sharing
 from armarius.thread import Usage
 
-__all__ = ["Batch", "BatchItem", "BatchOrder", "BatchReport", "ItemEnd", "Watcher"]
+__all__ = ["Batch", "BatchItem", "BatchOrder", "BatchReport", "ItemEnd", "Watcher", "end_of"]
 
 _TICK_S = 1.0
 _LONGEST_PAUSE_S = 8.0
@@ -36,11 +36,10 @@ _KEPT = frozenset({"succeeded", "failed", "timed_out"})
 """Ends that say something of the work, and are not asked for again by themselves."""
 
 _BUSY = frozenset({"resource-busy", "run-owned"})
+"""What somebody else has for now: a resource, a tree, or this very run."""
 
 _ITS_OWN = "mcp-missing"
 """What this machine lacks for one item alone."""
-
-"""What somebody else has for now: a resource, a tree, or this very run."""
 
 _INPUT = """\
 {prompt}
@@ -158,14 +157,14 @@ class Batch:
         except KeyboardInterrupt:
             pass  # all that was started has ended by now, and was heard of
         finally:
-            end_batch(ledger, clock, self._plan, state)
-        ends = tuple(self._ends.get(item.id, ItemEnd(item.id, "queued")) for item in self._plan.items)
-        return BatchReport(self._plan.id, state, ends, sum((end.usage for end in ends), Usage()))
+            ends = tuple(self._ends.get(item.id, ItemEnd(item.id, "queued")) for item in self._plan.items)
+            report = BatchReport(self._plan.id, state, ends, sum((end.usage for end in ends), Usage()))
+            end_batch(ledger, clock, self._plan, msgspec.to_builtins(report))
+        return report
 
     def _prepare(self, item: Item, *, retry_failed: bool) -> None:
         """Check an item, and see what there is of it already."""
-        digest = self._digests[item.id].removeprefix("sha256:")
-        key = f"batch:{self._plan.id}:{item.id}:{digest[:32]}"
+        key = key_of(self._plan, item.id, self._digests[item.id])
         run = run_of(self._dispatch.bench.ledger, key)
         if run is None:
             request = self._asked(item)
@@ -249,6 +248,7 @@ class Batch:
             return
         request = self._with_inputs(name)
         try:
+            check_length(request.prompt)
             self._dispatch.refresh(request)
             begun = pool.begin(request, lambda begun: self._note(begun.run_id, name))
         except ArmariusError as error:
@@ -303,19 +303,24 @@ class Batch:
 
     def _end(self, result: RunResult, name: str, *, is_kept: bool = False) -> ItemEnd:
         self._results[name] = result
-        end = self._ends[name] = ItemEnd(
-            id=name,
-            state=result.state,
-            run=result.id,
-            thread_id=result.thread_id,
-            problem=result.problem,
-            usage=result.usage,
-            duration_us=result.duration_us,
-            is_kept=is_kept,
-        )
+        end = self._ends[name] = end_of(name, result, is_kept=is_kept)
         if not is_kept and _closes(result.problem):
             self._closed[self._requests[name].codex_home] = end
         return end
+
+
+def end_of(name: str, result: RunResult, *, is_kept: bool = False) -> ItemEnd:
+    """How the item ended whose run came to this."""
+    return ItemEnd(
+        id=name,
+        state=result.state,
+        run=result.id,
+        thread_id=result.thread_id,
+        problem=result.problem,
+        usage=result.usage,
+        duration_us=result.duration_us,
+        is_kept=is_kept,
+    )
 
 
 def _options(item: Item) -> Options:

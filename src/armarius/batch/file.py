@@ -164,6 +164,8 @@ def read_plan(path: Path | None, data: bytes | None = None) -> Read:
     text = _text(name, (read_bounded(path, _LARGEST) if path is not None else data) or b"")
     is_lines = text.lstrip().startswith("{")
     raw_head, raws = _lines(name, text) if is_lines else _toml(name, text)
+    if not is_lines:
+        _known_keys(raw_head.place, raw_head.said, (*_Head.__struct_fields__, "run"))
     head = _converted(raw_head.place, raw_head.said, _Head)
     _known_keys(f"{raw_head.place}: defaults", head.defaults, _Wishes.__struct_fields__)
     if not raws:

@@ -1,12 +1,16 @@
 """`armarius batch`: many runs, some of which come after others."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
 from armarius.batch.batch import Batch, BatchItem, BatchOrder, BatchReport, ItemEnd, Watcher
-from armarius.batch.file import Read, read_plan
+from armarius.batch.detached import cancel_batch, detach_batch, follow_batch
+from armarius.batch.file import Plan, Read, read_plan
 from armarius.batch.records import find_plan
 from armarius.cli.database import DATABASE, load, named
 from armarius.cli.output import print_json, print_table, say
@@ -14,12 +18,31 @@ from armarius.cli.progress import Lines, Table, end_text
 from armarius.clock import SystemClock
 from armarius.dispatch.api import Dispatch, open_dispatch
 from armarius.dispatch.workbench import ledger_of
-from armarius.errors import DataError, Interrupted, UsageError
+from armarius.errors import DataError, Interrupted, Refused, UsageError
 from armarius.runs.request import RunResult
+from armarius.settings import Settings
 
 _CODES = {"succeeded": 0, "failed": 1, "interrupted": Interrupted.exit_code}
 _LARGEST = 16 << 20
 _MOST_WORKERS = 256
+
+
+_PLACES = ("FILE", "--resume ID", "--follow ID", "--cancel ID")
+
+
+class _Words(msgspec.Struct, frozen=True, kw_only=True):
+    """What was typed."""
+
+    file: str | None = None
+    resumed: str | None = None
+    followed: str | None = None
+    cancelled: str | None = None
+    detach: bool = False
+    workers: int | None = None
+    dry_run: bool = False
+    retry_failed: bool = False
+    force: bool = False
+    as_json: bool = False
 
 
 class _Stream:
@@ -44,49 +67,86 @@ class _Stream:
 @click.command()
 @click.argument("file", required=False)
 @click.option("--resume", "resumed", metavar="ID", help="Go on with a batch that was begun, without its file.")
+@click.option("--follow", "followed", metavar="ID", help="Watch a batch that another process sees to, to its end.")
+@click.option("--cancel", "cancelled", metavar="ID", help="End what such a process has started, and the process.")
+@click.option("--detach", is_flag=True, help="Print the batch's id and return at once; it goes on by itself.")
 @click.option("--workers", type=click.IntRange(1, _MOST_WORKERS), help="How many runs live at a time.")
 @click.option("--dry-run", is_flag=True, help="Check everything and print the order; start nothing.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed before; what it stopped follows.")
 @click.option("--force", is_flag=True, help="Take over from a process on another host that is gone.")
 @DATABASE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each end, then one for all.")
-def command(
-    *,
-    file: str | None,
-    resumed: str | None,
-    workers: int | None,
-    dry_run: bool,
-    retry_failed: bool,
-    force: bool,
-    as_json: bool,
-) -> int:
+def command(**typed: Any) -> int:
     """Do many runs, each when those that it comes after have succeeded.
 
     FILE is TOML or one JSON object a line; `-` reads it from standard input. Everything is checked before
     the first run begins. What a failure blocks is stopped, the rest goes on. The same FILE again, after a
     crash or an interrupt, repeats nothing that is done. The exit code is 0 when all have succeeded.
     """
-    if (file is None) == (resumed is None):
-        raise UsageError("batch-what", "a batch is one FILE or one --resume ID", "name one of them")
-    read = _known(resumed) if resumed is not None else _read(file or "-")
+    words = _Words(**typed)
+    if [words.file, words.resumed, words.followed, words.cancelled].count(None) != len(_PLACES) - 1:
+        raise UsageError("batch-what", f"a batch is one of {', '.join(_PLACES)}", "name one of them")
+    name = words.followed or words.cancelled
+    if name is not None:
+        if words != _Words(followed=words.followed, cancelled=words.cancelled, as_json=words.as_json):
+            raise UsageError("batch-what", "--follow and --cancel go with --json alone", "leave out the rest")
+        return _watch(name, is_ending=words.cancelled is not None, as_json=words.as_json)
+    if words.detach and words.dry_run:
+        raise UsageError("batch-what", "--dry-run starts nothing that could be detached", "leave out one of them")
+    read = _known(words.resumed) if words.resumed is not None else _read(words.file or "-")
     with open_dispatch(lane=read.plan.items[0].lane, database=named()) as dispatch:
-        batch = Batch(dispatch, read, retry_failed=retry_failed)
-        if dry_run:
-            return _print_order(batch.order(workers), as_json=as_json)
-        return _go(dispatch, batch, read, workers=workers, force=force, as_json=as_json)
+        batch = Batch(dispatch, read, retry_failed=words.retry_failed)
+        if words.dry_run:
+            return _print_order(batch.order(words.workers), as_json=words.as_json)
+        if words.detach:
+            return _detach(dispatch, read.plan, words)
+        return _do(
+            dispatch.settings,
+            read.plan,
+            lambda watcher: batch.go(watcher, workers=words.workers, force=words.force),
+            as_json=words.as_json,
+        )
 
 
-def _go(dispatch: Dispatch, batch: Batch, read: Read, *, workers: int | None, force: bool, as_json: bool) -> int:
+def _detach(dispatch: Dispatch, plan: Plan, words: _Words) -> int:
+    bench = dispatch.bench
+    detached = detach_batch(
+        dispatch.settings,
+        bench.ledger,
+        bench.clock,
+        plan,
+        workers=words.workers,
+        retry_failed=words.retry_failed,
+        force=words.force,
+    )
+    if words.as_json:
+        print_json(detached)
+    else:
+        say(detached.id)
+    return 0
+
+
+def _watch(name: str, *, is_ending: bool, as_json: bool) -> int:
+    settings = _begun()
+    with ledger_of(settings) as ledger:
+        plan = find_plan(ledger, name)
+        if is_ending and not cancel_batch(ledger, plan):
+            raise Refused("batch-over", f"nobody sees to {plan.id}", f"`armarius batch --follow {plan.id}` says why")
+        code = _do(settings, plan, lambda watcher: follow_batch(settings, ledger, plan, watcher), as_json=as_json)
+    return 0 if is_ending and code == _CODES["interrupted"] else code
+
+
+def _do(settings: Settings, plan: Plan, work: Callable[[Watcher], BatchReport], *, as_json: bool) -> int:
     table: Table | None = None
     watcher: Watcher
     if as_json:
-        watcher = _Stream(read.plan.id)
-    elif sys.stderr.isatty() and dispatch.settings.environ.get("TERM", "dumb") != "dumb":
-        watcher = table = Table([item.id for item in read.plan.items], SystemClock())
+        watcher = _Stream(plan.id)
+    elif sys.stderr.isatty() and settings.environ.get("TERM", "dumb") != "dumb":
+        watcher = table = Table([item.id for item in plan.items], SystemClock())
     else:
         watcher = Lines()
     try:
-        report = batch.go(watcher, workers=workers, force=force)
+        report = work(watcher)
     finally:
         if table is not None:
             table.clear()
@@ -103,11 +163,15 @@ def _read(file: str) -> Read:
     return read_plan(None, data)
 
 
-def _known(name: str) -> Read:
+def _begun() -> Settings:
     settings = load()
     if not settings.has_ledger:
         raise DataError("ledger-missing", f"nothing was run yet: no ledger at {settings.ledger}", "give a FILE")
-    with ledger_of(settings) as ledger:
+    return settings
+
+
+def _known(name: str) -> Read:
+    with ledger_of(_begun()) as ledger:
         plan = find_plan(ledger, name)
     return Read(plan, {item.id: plan.id for item in plan.items})
 

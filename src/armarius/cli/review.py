@@ -9,6 +9,8 @@ from armarius.cli.running import do, flags, folder_of, read_prompt, words_of
 from armarius.codex.command import Review
 from armarius.dispatch.api import open_dispatch
 
+_WAY_OUT = "name --uncommitted, --base REF or --commit SHA, or say what to look at"
+
 
 @click.command()
 @click.argument("prompt", required=False)
@@ -24,7 +26,7 @@ def command(*, prompt: str | None, uncommitted: bool, base: str | None, commit: 
     """
     words = words_of(typed)
     target = Review(uncommitted=uncommitted, base=base, commit=commit)
-    text = read_prompt(prompt, is_optional=target != Review())
+    text = read_prompt(prompt, is_optional=target != Review(), way_out=_WAY_OUT)
     options = words.options()
     with open_dispatch(folder_of(options.cwd), lane=options.lane, database=named()) as dispatch:
         return do(dispatch, dispatch.review_request(target, text, options), words)

@@ -227,6 +227,7 @@ class Outputs:
     def __init__(self, answer: Path | None, events: Path | None) -> None:
         self._answer = None if answer is None else _place(answer, "-o")
         self._events = None if events is None else _place(events, "--events")
+        self._folder = None if self._answer is None else _which(self._answer.parent)
         self._descriptor = -1
 
     def __enter__(self) -> Self:
@@ -246,11 +247,22 @@ class Outputs:
     def end(self, answer: str | None) -> None:
         """Write the answer, if there is one."""
         if self._answer is not None and answer is not None:
+            if _which(self._answer.parent) != self._folder:  # the run may write there, and nowhere else by a link
+                what = f"{self._answer.parent} is not the folder any more that it was"
+                raise DataError("output-moved", what, "the answer is kept: `armarius runs show`")
             write_atomic(self._answer, answer.encode())
 
     def __exit__(self, *_: object) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
+
+
+def _which(folder: Path) -> tuple[int, int] | None:
+    try:
+        seen = folder.stat()
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino
 
 
 def _place(path: Path, flag: str) -> Path:
@@ -267,10 +279,10 @@ def _place(path: Path, flag: str) -> Path:
     return whole
 
 
-def read_prompt(prompt: str | None, *, is_optional: bool = False) -> str:
+def read_prompt(prompt: str | None, *, is_optional: bool = False, way_out: str | None = None) -> str:
     """What is asked: the argument, standard input for `-`, or what is piped in; both go together as Codex puts them.
 
-    An argument with data piped in becomes the argument and a `<stdin>` block.
+    An argument with data piped in becomes the argument and a `<stdin>` block. `way_out` is what to do without one.
     """
     if prompt is None and is_optional:
         return ""
@@ -279,7 +291,7 @@ def read_prompt(prompt: str | None, *, is_optional: bool = False) -> str:
     elif prompt is None:
         piped = _piped()
         if piped is None:
-            raise UsageError("prompt-missing", "there is no prompt", "give it as an argument, or pipe it in")
+            raise UsageError("prompt-missing", "there is no prompt", way_out or "give it as an argument, or pipe it in")
         text = piped
     else:
         said = _decoded(os.fsencode(prompt), "PROMPT")
@@ -287,7 +299,7 @@ def read_prompt(prompt: str | None, *, is_optional: bool = False) -> str:
         block = f"\n\n<stdin>\n{piped}" + ("" if piped.endswith("\n") else "\n") + "</stdin>" if piped else ""
         text = said + block
     if not text.strip():
-        raise UsageError("prompt-empty", "the prompt is empty", "say what is to be done")
+        raise UsageError("prompt-empty", "the prompt is empty", way_out or "say what is to be done")
     return text
 
 

@@ -15,6 +15,7 @@ from armarius.audit.streams import Ingested, PruneReport
 from armarius.audit.validation import Validation
 from armarius.audit.verify import Verification
 from armarius.batch.batch import BatchItem, BatchOrder, BatchReport
+from armarius.batch.detached import BatchDetached
 from armarius.cli.cache.place import Kept
 from armarius.cli.doctor.billing import BillingReport
 from armarius.cli.doctor.config import ConfigReport
@@ -99,6 +100,7 @@ SHAPES = {
     "audit_report": AuditReport,
     "audit_verify": Verification,
     "batch": BatchReport,
+    "batch_detached": BatchDetached,
     "batch_item": BatchItem,
     "batch_order": BatchOrder,
     "brief": Brief,

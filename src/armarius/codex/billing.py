@@ -121,15 +121,18 @@ def bill(case: Case) -> Billing:
         "none": "nobody",
     }
     base = table.get("base_url", settings.get("openai_base_url", ("", ""))[0] if provider == _BUILT_IN else None)
+    plan = by_mode[case.login.mode] if provider == _BUILT_IN or recorded else "provider"
+    # Whoever sends Codex elsewhere may well need no login there, such as for a model on loopback.
+    is_openai = plan != "provider" and not base
     return Billing(
         home=case.home,
         kind=kind,
-        plan=by_mode[case.login.mode] if provider == _BUILT_IN or recorded else "provider",
+        plan=plan,
         provider=provider,
         base_url=_shown(base) if base else None,
         key_variables=_key_variables(table),
         because=tuple(_because(case, settings, provider)),
-        objections=tuple(_objections(case, kind)),
+        objections=tuple(_objections(case, kind, needs_login=is_openai)),
     )
 
 
@@ -203,7 +206,7 @@ def _because(case: Case, settings: dict[str, tuple[Any, str]], provider: str) ->
 # ---------------------------------------------------------------- what speaks against it
 
 
-def _objections(case: Case, kind: Kind) -> Iterator[Objection]:
+def _objections(case: Case, kind: Kind, *, needs_login: bool) -> Iterator[Objection]:
     if kind == "chatgpt" and case.ambient and not case.drop_keys:
         names = " and ".join(case.ambient)
         yield Objection(
@@ -214,11 +217,12 @@ def _objections(case: Case, kind: Kind) -> Iterator[Objection]:
     yield from _about_login(case, kind)
     for layer in case.layers:
         yield from _about_layer(layer, kind, is_lane=case.kind is not None)
-    if kind == "chatgpt" and case.status is not None and case.status != LOGGED_IN:
-        lacks = case.status == _NOT_LOGGED_IN
+    lacks = case.status == _NOT_LOGGED_IN
+    if (kind == "chatgpt" and case.status not in (None, LOGGED_IN)) or (needs_login and lacks):
         yield Objection(
             "login-missing" if lacks else "login-status",
-            f"`codex login status` in {case.home} says {case.status!r} and not {LOGGED_IN!r}",
+            f"`codex login status` in {case.home} says {case.status!r}"
+            + (f" and not {LOGGED_IN!r}" if kind == "chatgpt" else ""),
             _log_in(case),
             4 if lacks else 5,
         )

@@ -32,9 +32,11 @@ from armarius.sharing.site import WAIT, Waiting
 from armarius.sharing.wish import Sharing, with_sharing
 from armarius.thread import Sandbox
 
-__all__ = ["Desk", "Options"]
+__all__ = ["Desk", "Options", "check_length"]
 
 _MOST_IMAGES = 64
+_LONGEST_PROMPT = 1 << 20
+"""Characters; a turn that begins with more ends before it has begun."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +87,7 @@ class Desk:
         """The wish as a request; UsageError, DataError or Refused when it may not be one."""
         if not prompt.strip() and origin is None:
             raise UsageError("prompt-empty", "the prompt is empty", "say what is to be done")
+        check_length(prompt)
         if options.ephemeral and origin is not None:
             raise UsageError("ephemeral", "only a new thread can be ephemeral", "leave it out")
         cwd = _folder(options.cwd or Path.cwd(), "-C")
@@ -93,10 +96,11 @@ class Desk:
         home, kind = self._seat(options.lane, codex_home)
         if options.profile is not None:
             check_profile(home, options.profile)
-        keys = self.keys(home, cwd, options.profile, kind)
         for key, value in options.config.items():
             check_override(key, value)
         _check_writing(sandbox, cwd, options)
+        if sandbox is not Sandbox.READ_ONLY and not options.sharing.checkout:
+            _check_kept("folder-kept", cwd, self.settings, home, "or in a tree of the run's own: --checkout")
         _check_asking(home, cwd, options)
         _check_home(home, cwd, self.settings)
         request = RunRequest(
@@ -111,7 +115,6 @@ class Desk:
             model=options.model or (None if options.profile else limits.model),
             effort=options.effort or (None if options.profile else limits.effort),
             schema=options.schema,
-            environ=keys,
             origin=origin,
             service_tier=options.service_tier,
             profile=options.profile,
@@ -124,8 +127,10 @@ class Desk:
             budget=_budget(options.budget, limits),
             may_move=codex_home is None and not _stays(options),
         )
+        # Last, because Codex itself may be asked, in a home that was found to be the user's.
+        keys = self.keys(home, cwd, options.profile, kind)
         return with_sharing(
-            request,
+            msgspec.structs.replace(request, environ=keys),
             options.sharing,
             ledger=self.bench.ledger,
             clock=self.bench.clock,
@@ -271,13 +276,24 @@ def _check_home(codex_home: Path, cwd: Path, settings: Settings) -> None:
 
 
 def _outer(path: Path, settings: Settings, codex_home: Path) -> Path:
-    """A further writable folder; never one from which a run could change its own evidence, login or rules."""
+    """A further writable folder."""
+    _check_kept("add-dir", path, settings, codex_home)
+    return path
+
+
+def _check_kept(code: str, path: Path, settings: Settings, codex_home: Path, else_: str = "") -> None:
+    """Refuse a folder from which a run could change its own evidence, login or rules."""
     real = path.resolve()
-    for what, kept in (("Armarius keeps its evidence", settings.home), ("Codex keeps its login", codex_home)):
+    for what, kept in (
+        ("Armarius keeps its evidence", settings.home),
+        ("it is said which programs Armarius starts", settings.config),
+        ("Codex keeps its login", codex_home),
+        ("Codex keeps its login", settings.codex_home),
+    ):
         kept_real = kept.resolve()
         if real.is_relative_to(kept_real) or kept_real.is_relative_to(real):
-            raise Refused("add-dir", f"{path} holds or lies in {kept}, where {what}", "name another folder")
-    return path
+            way_out = ", ".join(filter(None, ("let it write to another folder", else_)))
+            raise Refused(code, f"{path} holds or lies in {kept}, where {what}", way_out)
 
 
 def _budget(wanted: Budget, limits: Settings) -> Budget:
@@ -299,8 +315,22 @@ def _images(paths: tuple[Path, ...]) -> tuple[str, ...]:
     return tuple(str(path.absolute()) for path in paths)
 
 
+def check_length(prompt: str) -> None:
+    """Refuse what Codex would not take."""
+    if len(prompt) > _LONGEST_PROMPT:
+        raise DataError(
+            "prompt-size",
+            f"the prompt has {len(prompt):,} characters, and Codex takes {_LONGEST_PROMPT:,}",
+            "write it to a file and ask for that to be read",
+        )
+
+
 def _deadline(timeout: float | None, limits: Settings) -> float:
     deadline = limits.timeout if timeout is None else timeout
     if not 0 < deadline <= limits.timeout:
-        raise UsageError("timeout", f"--timeout {deadline:g} is not within 0 and {limits.timeout:g} seconds")
+        raise UsageError(
+            "timeout",
+            f"--timeout {deadline:g} is not within 0 and {limits.timeout:g} seconds",
+            "for more, set `timeout` in your config.toml or ARMARIUS_TIMEOUT",
+        )
     return deadline

@@ -28,7 +28,7 @@ from armarius.runs.request import RunRequest
 from armarius.settings import Settings
 from armarius.store.database import Database
 
-__all__ = ["LOG", "check_portable", "detach", "ensure_worker", "keep_alone", "see_to_worker"]
+__all__ = ["LOG", "check_portable", "detach", "ensure_worker", "environ_behind", "keep_alone", "see_to_worker"]
 
 LOG = "worker.log"
 """What a worker in the background prints, below ARMARIUS_HOME."""
@@ -58,22 +58,30 @@ def ensure_worker(settings: Settings, ledger: Database, clock: Clock, place: Pla
     there = [row for row in workers.living(ledger, clock, host=os.uname().nodename) if row.seat == seat]
     if any(_has(row.owner_pid, place.variables) for row in there):
         return False
-    environ = settings.environ | {"ARMARIUS_HOME": str(settings.home)}
-    if settings.database is not None:
-        environ["ARMARIUS_DATABASE"] = settings.database
     private_folder(settings.home)
     argv = [sys.executable, "-m", "armarius", "worker", "--background", "--json"]
     argv += [word for name in place.variables for word in ("--with", name)]
-    start_background(argv, environ=environ, log=settings.home / LOG)
+    start_background(argv, environ=environ_behind(settings), log=settings.home / LOG)
     return True
 
 
+def environ_behind(settings: Settings) -> dict[str, str]:
+    """The environment of an Armarius in the background that works on what we do."""
+    database = {} if settings.database is None else {"ARMARIUS_DATABASE": settings.database}
+    return settings.environ | {"ARMARIUS_HOME": str(settings.home)} | database
+
+
 def see_to_worker(settings: Settings, ledger: Database, clock: Clock, runs: Iterable[RunRow]) -> None:
-    """Start a worker for those of the runs that wait for one here; after a restart of the machine none lives."""
+    """Start a worker for those of the runs that wait for one here; after a restart of the machine none lives.
+
+    Not without the variables that a run needs: it would do nothing, in the place of the one that has them.
+    """
     seat = queued.seat_of(settings)
     for run in runs:
         place = queued.place_in(ledger, run.id) if run.state == "queued" else None
-        if place is not None and place.seat in (None, seat):
+        if place is None or place.seat not in (None, seat):
+            continue
+        if all(name in settings.environ for name in place.variables):
             ensure_worker(settings, ledger, clock, place)
 
 

@@ -14,7 +14,7 @@ from armarius.checkout.merge import Merged, Strategy, merge
 from armarius.checkout.prepare import drop, keep, run_ref
 from armarius.clock import Clock
 from armarius.dispatch.keeper import Keeper
-from armarius.errors import DataError, Refused
+from armarius.errors import DataError, NoAnswer, Refused
 from armarius.runs.records import RunRow
 from armarius.sharing.checkouts import collect_again, folder_of, repository_of
 from armarius.sharing.holding import NOTHING
@@ -45,7 +45,10 @@ def merge_work(runs: Keeper, run: RunRow, *, into: str | None, strategy: Strateg
     """
     repo = _over(run, runs.clock)
     here = into is None or _is_checked_out(repo, into)
-    held = runs.holds.tree_now(Path(run.cwd)) if here else NOTHING
+    try:
+        held = runs.holds.tree_now(Path(run.cwd)) if here else NOTHING
+    except NoAnswer as busy:
+        raise NoAnswer(busy.code, busy.message, "merge again when it is free: `armarius resources list`") from busy
     try:
         merged = merge(repo, run.id, runs.clock, strategy=strategy, into=into)
     finally:

@@ -2,8 +2,8 @@
 
 Owns reading everything that the decision takes. Does not own the decision (`armarius.codex.billing`)
 nor the lanes (lanes.py).
-Invariant: nothing is started here but `codex login status`, and that only when a plan would be billed
-and nothing else speaks against it.
+Invariant: nothing is started here but `codex login status`, and that only when a plan or nobody would be
+billed and nothing else speaks against it.
 """
 
 from collections.abc import Iterable
@@ -51,7 +51,8 @@ def billing_of(
         drop_keys=settings.drop_keys,
     )
     billing = bill(case)
-    if program is None or billing.objections or billing.kind != "chatgpt" or not codex_home.is_dir():
+    is_asked = billing.kind == "chatgpt" or (billing.plan == "nobody" and billing.base_url is None)
+    if program is None or billing.objections or not is_asked or not codex_home.is_dir():
         return billing
     status = login_status(program, codex_home, settings.environ, settings.home / "logins.json")
     return bill(msgspec.structs.replace(case, status=status))

@@ -103,6 +103,11 @@ VALUES (:id, :plan, :host, :boot_id, :owner_pid, :owner_start, :now_us, :now_us)
 ON CONFLICT (id) DO UPDATE SET plan = :plan, host = :host, boot_id = :boot_id, owner_pid = :owner_pid,
     owner_start = :owner_start, begun_at_us = :now_us, ended_at_us = NULL;
 
+-- name: give_batch
+-- A batch that was handed in by a process is seen to by another one of its host.
+UPDATE batch SET owner_pid = :new_pid, owner_start = :new_start, begun_at_us = :now_us, ended_at_us = NULL
+WHERE id = :id AND host = :host AND owner_pid = :owner_pid AND owner_start = :owner_start AND ended_at_us IS NOT NULL;
+
 -- name: end_batch
 -- Nobody sees to a batch any more.
 UPDATE batch SET ended_at_us = :now_us

@@ -51,7 +51,11 @@ def command(*, names: tuple[str, ...], lane: str | None, profile: str | None, as
     servers = mcp_servers(Path(binary.path), home, environ, here, profile=profile)
     known = {server.name for server in servers}
     missing = tuple(
-        McpServer(one, is_visible=False, trouble=f"not configured; {nearest(one, sorted(known))}")
+        McpServer(
+            one,
+            is_visible=False,
+            trouble="; ".join(["not configured", *([nearest(one, sorted(known))] if known else [])]),
+        )
         for one in names
         if one not in known
     )

@@ -1,10 +1,12 @@
 """`armarius resources lease`."""
 
+import re
 import sys
 
 import click
 
 from armarius.cli.database import load
+from armarius.cli.numbers import Within
 from armarius.cli.output import print_json, say
 from armarius.cli.resources.opened import obtaining, opened_leases
 from armarius.errors import HostError, UsageError
@@ -16,6 +18,7 @@ from armarius.resources.report import LeaseReport, lease_report
 from armarius.settings import Settings
 
 _MOST_S = 10_000_000.0
+_SECONDS = re.compile(r"[0-9.]+")
 
 
 @click.command()
@@ -23,11 +26,9 @@ _MOST_S = 10_000_000.0
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="-- CMD...")
 @click.option("--and", "others", metavar="NEED", multiple=True, help="Something else that it needs, too.")
 @click.option("--wait", is_flag=True, help="Wait until all of it is free.")
+@click.option("--timeout", type=Within(0, _MOST_S, min_open=True), help="Seconds to wait at most; implies --wait.")
 @click.option(
-    "--timeout", type=click.FloatRange(0, _MOST_S, min_open=True), help="Seconds to wait at most; implies --wait."
-)
-@click.option(
-    "--expiry", type=click.FloatRange(2, 86_400), default=60, show_default=True,
+    "--expiry", type=Within(2, 86_400), default=60, show_default=True,
     help="Seconds until a lease that nobody renews is free.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; CMD then writes to standard error.")
@@ -50,6 +51,8 @@ def command(
     """
     if not words:
         raise UsageError("lease", "there is no command to run", "write it after `--`")
+    if wait and _SECONDS.fullmatch(words[0]):  # as `armarius run --wait` has it; here it would wait for ever
+        raise UsageError("lease", f"--wait has no seconds here, and {words[0]} is no command", "write --timeout")
     needs = parse_needs((need, *others))
     settings = load()
     wait_us = None if wait and timeout is None else int((timeout or 0) * 1_000_000)
