@@ -13,7 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from support import npm_codex
+from support import npm_codex, soaking
 
 ROOT = Path(__file__).parents[1]
 PRIVATE = ("ARMARIUS_", "CODEX_", "OPENAI_", "XDG_")
@@ -60,6 +60,22 @@ def no_owner_at_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         hide_owner(monkeypatch, tmp_path_factory.mktemp("nobody"))
         yield
+
+
+@pytest.fixture(scope="session")
+def soak(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a minute of the recorder's soak leaves, of which all workers have one."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "soak"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def soak_begins_first(request: pytest.FixtureRequest, soak: Path) -> None:
+    """It waits more than it works: begun with the first test, it is over when the one comes that asks for it."""
+    asked = any(item.get_closest_marker("soak") for item in request.session.items)
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if asked and worker in (None, "gw0"):
+        soaking.begin(soak, os.getppid() if worker else os.getpid())
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ Owns the trouble: clients that go at a random moment, a provider that cuts and r
 and started again. Does not own what is recorded.
 Invariant: what a client saw whole, the journal has once; what the journal calls completed, the provider said.
 
-    python benchmarks/proxy/soak.py [--seconds 3600] [--streams 64] [--seed 1]
+    python benchmarks/proxy/soak.py [--seconds 3600] [--streams 64] [--seed 1] [--answer 0.4] [--restarts 12]
 """
 
 import argparse
@@ -36,8 +36,8 @@ _GROWTH_MB: Final = 16.0
 class Soak:
     """One run. `seen` are the responses that clients have whole, `said` those that the provider ended."""
 
-    def __init__(self, streams: int, seconds: float, seed: int, folder: Path) -> None:
-        self.streams, self.folder = streams, folder
+    def __init__(self, folder: Path, *, streams: int, seconds: float, seed: int, answer: float, restarts: int) -> None:
+        self.streams, self.answer, self.restarts, self.folder = streams, answer, restarts, folder
         self.until = time.monotonic() + seconds
         self.random = random.Random(seed)  # noqa: S311  # trouble, no secret
         self.seen, self.said = Counter[str](), set[str]()
@@ -72,7 +72,7 @@ class Soak:
             text += f"{name}:{number} "
             delta = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": text[-9:]}
             self._event(writer, delta)
-            await asyncio.sleep(self.random.random() * 0.01)
+            await asyncio.sleep(self.random.random() * self.answer / 40)
         item = {"id": f"msg_{name}", "type": "message", "role": "assistant"}
         item |= {"content": [{"type": "output_text", "text": text}]}  # type: ignore[dict-item]
         last = {"id": f"resp_{name}", "status": "completed", "output": [item], "usage": {"input_tokens": 1}}
@@ -95,7 +95,7 @@ class Soak:
                 await self._ask(f"{self.number:08}")
             except (ConnectionError, asyncio.IncompleteReadError, OSError):
                 self.trouble["client is cut"] += 1
-                await asyncio.sleep(0.2)  # it is being started again
+                await asyncio.sleep(self.answer / 2)  # it is being started again
 
     async def _ask(self, name: str) -> None:
         goes = self.random.randrange(4_000) if self.random.random() < 0.2 else None  # noqa: PLR2004
@@ -173,7 +173,7 @@ class Soak:
         await self.start()
         seconds = self.until - time.monotonic()
         clients = (self.client() for _ in range(self.streams))
-        await asyncio.gather(*clients, self.restart(max(1.0, seconds / 12)), self.watch(seconds / 50))
+        await asyncio.gather(*clients, self.restart(max(1.0, seconds / self.restarts)), self.watch(seconds / 50))
         assert self.process
         self.process.terminate()
         await self.process.wait()
@@ -217,9 +217,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--answer", type=float, default=0.4, help="seconds that an answer takes at most")
+    parser.add_argument("--restarts", type=int, default=12, help="how often the recorder is ended, less one")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
-        soak = Soak(options.streams, options.seconds, options.seed, Path(name))
+        soak = Soak(Path(name), **vars(options))
         uvloop.run(soak.run())
         found = soak.complaints()
     most = max(soak.memory or [0])

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from armarius import recorder as recorder_part
 from armarius.clock import SystemClock
-from armarius.recorder.answer import Answer
-from armarius.recorder.exchange import Recording, line_of
-from armarius.recorder.history import Histories
+from armarius.recorder.answer import Answer, End
+from armarius.recorder.exchange import Recording
+from armarius.recorder.history import Histories, Known
 from armarius.recorder.identity import Identity, identify
-from armarius.recorder.journal import Journal
+from armarius.recorder.journal import Journal, Line, Place
+from armarius.recorder.spill import Aside, Spill
 from armarius.recorder.sse import EventStream
-from armarius.recorder.turns import list_sessions
+from armarius.recorder.turns import list_sessions, read_exchange
 from foundation.test_redact import PEM, SECRETS
 from support.codex_world import wait_for
 from support.recorder_world import CUT, Client, Provider, Recorder, event, events, plain, stream
@@ -362,16 +363,20 @@ def test_fault_7_a_disk_that_fills_up_leaves_whole_lines_and_the_next_ones_are_w
     told = list[tuple[list[Any], bool]]()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     line = b"x" * 4000 + b"\n"
-    with Journal(tmp_path / "journal", SystemClock(), lambda tickets, done: told.append((tickets, done))) as journal:
-        journal.append([(line, 1)])
+
+    def safe(tickets: list[Any], places: list[Place] | None) -> None:
+        told.append((tickets, places is not None))
+
+    with Journal(tmp_path / "journal", SystemClock(), safe) as journal:
+        journal.append([((line,), 1)])
         wait_for(lambda: len(told) == 1, "first line")
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, hard))
         try:
-            journal.append([(line, 2)])
+            journal.append([((line,), 2)])
             wait_for(lambda: len(told) == 2, "second line")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        journal.append([(line, 3)])
+        journal.append([((line,), 3)])
     assert told == [([1], True), ([2], False), ([3], True)]
     assert (journal.state.written, journal.state.lost, journal.state.trouble) == (2, 1, None)
     assert b"".join(path.read_bytes() for path in sorted((tmp_path / "journal").iterdir())) == line * 2
@@ -381,22 +386,23 @@ def test_one_fsync_serves_all_lines_that_came_meanwhile(tmp_path: Path) -> None:
     batches = list[list[Any]]()
     go = threading.Event()
 
-    def safe(tickets: list[Any], _: bool) -> None:  # noqa: FBT001
+    def safe(tickets: list[Any], _: list[Place] | None) -> None:
         batches.append(tickets)
         go.wait(30)
 
     with Journal(tmp_path / "journal", SystemClock(), safe) as journal:
-        journal.append([(b"first\n", 0)])
+        journal.append([((b"first\n",), 0)])
         wait_for(lambda: len(batches) == 1, "first batch")
         for number in range(1, 100):
-            journal.append([(b"more\n", number)])
+            journal.append([((b"more\n",), number)])
         go.set()
     assert batches == [[0], list(range(1, 100))]
 
 
 def test_one_module_of_the_recorder_has_the_proxys_sockets_and_one_those_of_its_own_requests() -> None:
     wired = {"asyncio", "socket", "ssl", "select", "selectors", "http.client", "uvloop", "urllib.request"}
-    allowed = {"server.py": wired, "outbound.py": wired, "tls.py": {"ssl"}}  # the last: whom to trust, no connection
+    allowed = {"server.py": wired, "outbound.py": wired}
+    allowed |= {"tls.py": {"ssl"}, "asking.py": {"http.client"}}  # whom to trust; is it running
     for source in read_tree(Path(recorder_part.__file__).parent):
         found = {one.module for one in source.imports() if one.module in wired}
         assert found <= allowed.get(source.path, set()), (source.path, found)
@@ -410,6 +416,19 @@ def test_a_journal_that_was_deleted_goes_on_in_a_new_file(recorder: Recorder) ->
     assert len(recorder.exchanges(1)) == 1
 
 
+def closed(
+    recording: Recording, broken: End | None = None, histories: Histories | None = None, spill: Spill | None = None
+) -> tuple[bytes, tuple[str, Known] | None]:
+    """The line of a record, and what may be built upon it."""
+    recording.seal(Histories() if histories is None else histories, spill)
+    _, line, known = recording.closed(broken)
+    return b"".join(bytes_of(line)), known
+
+
+def bytes_of(line: Line) -> list[bytes]:
+    return [piece.read() if isinstance(piece, Aside) else piece for piece in line]
+
+
 # -------------------------------------------------------------------- threats 1, 2, 3: secrets
 
 
@@ -419,7 +438,7 @@ def recorded_line(body: Any, pieces: list[bytes], headers: dict[str, str] | None
     recording.begin(200, STREAM)
     for piece in pieces:
         recording.feed(piece)
-    return line_of(recording.finish("upstream_cut"))
+    return closed(recording, "upstream_cut")[0]
 
 
 @pytest.mark.parametrize("secret", [*SECRETS.values(), PEM], ids=[*SECRETS, "private-key"])
@@ -457,16 +476,16 @@ def test_threat_3_a_secret_hidden_behind_escapes_of_json_is_found(at: int) -> No
     )
     body = b'{"model":"m","input":[{"type":"message","role":"user","content":"%b"}]}' % hidden.encode()
     recording = Recording("/responses", {}, body, Histories(), SystemClock())
-    line = line_of(recording.finish("client_gone"))
+    line, _ = closed(recording, "client_gone")
     assert secret not in json.loads(line)["input"][0]["content"]
 
 
 def test_threat_2_what_sinks_get_is_what_the_journal_has(provider: Provider, tmp_path: Path) -> None:
     """A sink is told of an exchange only after its line is safe; it reads the line."""
     told = list[bytes]()
-    with Recorder(provider.url, tmp_path, sinks=(lambda _exchange, line: told.append(line),)) as recorder:
+    with Recorder(provider.url, tmp_path, sinks=(lambda _exchange, place: told.append(place.read()),)) as recorder:
         ask(recorder, request(user(SECRETS["openai-key"])))
-        recorder.exchanges(1)
+        wait_for(lambda: bool(told), "the sink")
         assert b"".join(path.read_bytes() for path in recorder.journal.iterdir()) == b"".join(told)
     assert SECRETS["openai-key"].encode() not in told[0]
 
@@ -527,7 +546,7 @@ def test_a_fault_in_our_own_steps_costs_neither_the_request_nor_the_record(provi
 def test_half_a_character_behind_an_escape_is_recorded_and_no_way_around_redaction(text: str) -> None:
     body = b'{"model":"m","input":[{"type":"message","role":"user","content":"%b"}]}' % text.encode()
     recording = Recording("/responses", {}, body, Histories(), SystemClock())
-    line = line_of(recording.finish("client_gone"))
+    line, _ = closed(recording, "client_gone")
     assert b"a1B2c3D4" not in line
     assert json.loads(line)["input"][0]["role"] == "user"
 
@@ -581,9 +600,11 @@ def test_a_beginning_that_is_known_says_what_it_said_when_it_was_read(requests: 
             recording = Recording("/responses", {"thread-id": "t"}, body, histories, SystemClock())
             recording.begin(200, STREAM)
             recording.feed(b"".join(events("yes", model=None)))
-            one = recording.finish()
-            news.append((one.base_count, one.echoed, one.input, one.model, one.effort, one.unread, recording.items()))
-            if recorded and (known := recording.known(one)) is not None:
+            items = recording.items()
+            line, known = closed(recording, histories=histories)
+            one = read_exchange(line)
+            news.append((one.base_count, one.echoed, one.input, one.model, one.effort, one.unread, items))
+            if recorded and known is not None:
                 histories.put(*known)
                 news[-1] += (known[1].digest,)
         assert news[0] == news[1]
@@ -593,11 +614,10 @@ def test_an_item_that_only_begins_as_the_known_one_is_another() -> None:
     histories = Histories()
     for body in (b'{"input":[7]}', b'{"input":[71]}'):
         recording = Recording("/responses", {"thread-id": "t"}, body, histories, SystemClock())
-        one = recording.finish("client_gone")
-        known = recording.known(one)
+        line, known = closed(recording, "client_gone", histories)
         assert known is not None
         histories.put(*known)
-        assert [b'{"input":[%b]}' % item for item in one.input] == [body]
+        assert [b'{"input":[%b]}' % item for item in read_exchange(line).input] == [body]
 
 
 def test_known_beginnings_are_forgotten_before_they_fill_the_memory() -> None:
@@ -605,8 +625,101 @@ def test_known_beginnings_are_forgotten_before_they_fill_the_memory() -> None:
     body = json.dumps(request(*[user("x" * 1_000)] * 30), separators=(",", ":")).encode()
     for thread in range(5):
         recording = Recording("/responses", {"thread-id": str(thread)}, body, histories, SystemClock())
-        known = recording.known(recording.finish("client_gone"))
+        known = closed(recording, "client_gone", histories)[1]
         assert known is not None
         histories.put(*known)
     kept = [known.begun is not None for thread in range(5) if (known := histories.get(str(thread)))]
     assert kept == [False, False, True, True, True]
+
+
+# -------------------------------------------------------------------- memory while an answer is awaited
+
+
+def test_large_requests_are_not_held_while_their_answers_are_awaited(tmp_path: Path) -> None:
+    histories = Histories()
+    tracemalloc.start()
+    try:
+        with Spill(tmp_path) as spill:
+            waiting = list[Recording]()
+            for number in range(60):
+                body = json.dumps(request(*[user(f"{number} " + "x" * 1_000)] * 400), separators=(",", ":")).encode()
+                recording = Recording("/responses", {"thread-id": str(number)}, body, histories, SystemClock())
+                recording.seal(histories, spill)
+                waiting.append(recording)
+                del body
+            assert tracemalloc.get_traced_memory()[0] < 8 << 20  # of 26 million bytes that were said
+            for number, recording in enumerate(waiting):
+                _, line, known = recording.closed("client_gone")
+                items = read_exchange(b"".join(bytes_of(line))).input
+                assert {bytes(item).partition(b'text":"')[2].split()[0] for item in items} == {b"%d" % number}
+                assert known is not None
+                assert known[1].count == len(items) == 400
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_cannot_be_put_aside_is_recorded_all_the_same(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    body = json.dumps(request(*[user("x" * 1_000)] * 100)).encode()
+    for folder in (tmp_path, in_the_way):
+        with Spill(folder) as spill:
+            recording = Recording("/responses", {}, body, Histories(), SystemClock())
+            line, _ = closed(recording, "client_gone", spill=spill)
+            assert len(read_exchange(line).input) == 100
+            assert (recording.aside is not None) == (folder == tmp_path)
+
+
+def test_files_of_what_was_put_aside_are_used_again_and_hold_nothing_back(tmp_path: Path) -> None:
+    with Spill(tmp_path) as spill:
+        for _ in range(3):
+            parts = [spill.put(bytes([number]) * (1 << 20)) for number in range(100)]
+            for number, part in enumerate(parts):
+                assert isinstance(part, Aside)
+                assert part.read() == bytes([number]) * (1 << 20)
+                part.drop()
+        assert list(tmp_path.iterdir()) == []  # nobody else finds them
+        assert spill.size <= 65 << 20
+        late = spill.put(bytes(1 << 20))
+    assert isinstance(late, Aside)
+    late.drop()  # the recorder has ended: there is nothing to be used again
+
+
+# -------------------------------------------------------------------- strange ends
+
+
+def as_they_are_sent(said: list[bytes]) -> list[bytes]:
+    """Without the spaces that some put into JSON."""
+    return [one.replace(b'": ', b'":').replace(b', "', b',"') for one in said]
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("letters", [4, 2_000])
+def test_an_answer_that_ended_has_ended_though_more_is_said(letters: int, *, together: bool) -> None:
+    part = event("response.output_text.delta", output_index=0, content_index=0, delta="late")
+    said = as_they_are_sent([*events("done" * (letters // 4)), part])
+    pieces = [b"".join(said)] if together else said
+    recording = Recording("/responses", {}, b'{"input":[]}', Histories(), SystemClock())
+    recording.begin(200, STREAM)
+    for piece in pieces:
+        recording.feed(piece)
+    one = read_exchange(closed(recording, "client_gone")[0])
+    assert (one.end, one.response, b"done" in bytes(one.output[0])) == ("completed", "resp_1", True)
+
+
+@pytest.mark.parametrize("behind", [b": ping\n\n", b"data: [DONE]\n\n", event("codex.rate_limits", limits=[]), b""])
+def test_the_last_event_is_found_before_what_is_no_part_of_an_answer(behind: bytes) -> None:
+    recording = Recording("/responses", {}, b'{"input":[]}', Histories(), SystemClock())
+    recording.begin(200, STREAM)
+    said = as_they_are_sent(events("done"))
+    assert recording.feed(b"".join(said) + behind) == len(b"".join(said[:-1]))
+
+
+@pytest.mark.parametrize("end", ["incomplete", "failed", "cancelled"])
+@pytest.mark.parametrize("last", [{"output": []}, {"id": None, "model": None}])
+def test_an_answer_that_did_not_complete_says_who_it_is_and_what_was_said(end: str, last: dict[str, Any]) -> None:
+    recording = Recording("/responses", {}, b'{"input":[]}', Histories(), SystemClock())
+    recording.begin(200, STREAM)
+    assert recording.feed(b"".join(as_they_are_sent(events("some", end=end, **last))))
+    one = read_exchange(closed(recording)[0])
+    assert (one.end, one.response, b"some" in bytes(one.output[0])) == (end, "resp_1", True)

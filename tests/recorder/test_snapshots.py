@@ -10,9 +10,11 @@ import msgspec
 import pytest
 
 from armarius.clock import SystemClock
+from armarius.recorder import snapshots
 from armarius.recorder.exchange import Exchange, line_of
 from armarius.recorder.identity import Identity
-from armarius.recorder.snapshots import Cadence, Snapshots, read_session
+from armarius.recorder.journal import Place
+from armarius.recorder.snapshots import NOTHING, Cadence, Noted, Snapshots, note, read_session
 from armarius.recorder.team import TeamPlan, open_team
 from armarius.store.objects import Found, Objects, open_objects
 from armarius.testing.clock import FakeClock
@@ -78,7 +80,7 @@ class World:
         )
         return self.snapshots
 
-    def exchange(self, session: str, turn: str, new: list[msgspec.Raw], out: list[msgspec.Raw], **more: Any) -> bytes:
+    def exchange(self, session: str, turn: str, new: list[msgspec.Raw], out: list[msgspec.Raw], **more: Any) -> Noted:
         self.number += 1
         self.clock.advance(1_000_000)
         identity = Identity(session=session, thread=session, turn=turn, **more.pop("identity", {}))
@@ -95,9 +97,13 @@ class World:
             **fields | more,
         )
         self.lines.append(line_of(one))
-        (self.folder / "journal").mkdir(exist_ok=True)
-        (self.folder / "journal" / "journal_1.jsonl").write_bytes(b"".join(self.lines))
-        return self.lines[-1]
+        path = self.folder / "journal" / "journal_1.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        place = Place(str(path), sum(map(len, self.lines[:-1])), len(self.lines[-1]))
+        path.write_bytes(b"".join(self.lines))
+        noted = note(one, place)
+        assert noted
+        return noted
 
     def take(self, *words: Any, **more: Any) -> None:
         self.snapshots.take(self.exchange(*words, **more))
@@ -284,17 +290,53 @@ def test_recorders_of_one_session_on_two_hosts_that_write_at_the_same_time_lose_
     assert sorted(turn.turn_num for turn in turns) == list(range(1, 9))
 
 
-def test_what_is_too_much_to_hold_is_read_in_the_journal_later(world: World) -> None:
+def test_what_is_too_much_to_hold_is_read_in_the_journal_later(objects: Objects, tmp_path: Path) -> None:
     """A place that takes its time makes the recorder neither wait nor grow."""
-    lines = [
-        world.exchange("s", f"t{number}", [user("x" * (1 << 20), f"u{number}")], [said("ok", f"a{number}")])
+    world = World(objects, tmp_path, most=8)
+    told = [
+        world.exchange("s", f"t{number}", [user("do", f"u{number}")], [said("ok", f"a{number}")])
         for number in range(14)
     ]
-    accepted = [line for line in lines if world.snapshots.accepts(line)]
-    assert 8 <= len(accepted) < 11
+    accepted = [noted if world.snapshots.accepts() else NOTHING for noted in told]
+    assert 8 <= len([one for one in accepted if one is not NOTHING]) < 11
     world.snapshots.step(accepted, world.folder / "journal")
     world.snapshots.step([], world.folder / "journal")
     assert read_session(world.objects, "s").num_turns == 14
+
+
+def test_what_was_read_in_the_journal_and_is_told_as_well_is_written_once(
+    objects: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However soon a session is closed, which was all that remembered it."""
+    monkeypatch.setattr(snapshots, "_MOST_SEEN", 0)
+    world = World(objects, tmp_path, most=2)
+    told = [
+        world.exchange("s", f"t{number}", [user("do", f"u{number}")], [said("ok", f"a{number}")]) for number in range(9)
+    ]
+    for noted in told:
+        world.snapshots.accepts()
+        world.snapshots.step([noted], world.folder / "journal")
+    assert sum(part["num_turns"] for part in world.stored) == 9
+
+
+def test_a_part_has_a_few_megabytes_however_much_waits(objects: Objects, tmp_path: Path) -> None:
+    world = World(objects, tmp_path, cadence=Cadence(turns=1000))
+    for number in range(9):
+        long = [user(f"{number} " + "x" * (1 << 20), f"u{number}")]
+        world.snapshots.take(world.exchange("s", f"t{number}", long, [said("ok", f"a{number}")]))
+    world.snapshots.write_due()
+    assert [part["num_turns"] for part in world.stored] == [3, 3, 3]
+
+
+def test_a_journal_that_was_taken_away_stops_no_later_snapshot(world: World) -> None:
+    world.snapshots.take(world.exchange("s", "t1", [user("do", "u1")], [said("gone", "a1")]))
+    (world.folder / "journal" / "journal_1.jsonl").unlink()
+    world.snapshots.write_due()
+    assert (world.stored, world.snapshots.state.failed) == ([], 1)
+    assert "taken away" in str(world.snapshots.state.trouble)
+    world.take("s", "t2", [user("again", "u2")], [said("there", "a2")])
+    assert [turn["response_text"] for part in world.stored for turn in part["turns"]] == ["there"]
+    assert world.snapshots.state.trouble is None
 
 
 def test_sub_agents_are_beside_and_compactions_and_reviews_are_no_turns(world: World) -> None:

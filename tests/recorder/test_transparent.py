@@ -259,7 +259,17 @@ def test_a_stream_that_ends_properly_without_its_last_event_is_recorded_as_cut(
     assert [exchange.end for exchange in recorder.exchanges(1)] == ["upstream_cut"]
 
 
-@pytest.mark.parametrize("answer", [[CUT], [b"HTTP/1.1 2", CUT], [b"not http at all\r\n\r\n", CUT]])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [CUT],
+        [b"HTTP/1.1 2", CUT],
+        [b"not http at all\r\n\r\n", CUT],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", CUT],
+        [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nx"],
+    ],
+)
 def test_a_provider_without_an_answer_is_a_502_that_says_so(
     recorder: Recorder, provider: Provider, answer: list[bytes | object]
 ) -> None:
@@ -315,6 +325,28 @@ def test_what_a_provider_says_beyond_its_answer_reaches_nobody(recorder: Recorde
         assert client.ask(method="GET", path="/v1/models").answer()[2] == b"{}"
         assert client.ask(method="GET", path="/v1/models").answer()[2] == b"{}"
     assert len(provider.seen) == 2
+
+
+@pytest.mark.parametrize("beyond", [b"and more", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"])
+def test_an_answer_that_is_whole_stays_so_whatever_comes_with_it(
+    recorder: Recorder, provider: Provider, beyond: bytes
+) -> None:
+    provider.answer = lambda _: [b"".join(plain(200, b'{"id": "resp_1"}')) + beyond]
+    with Client(recorder.port) as client:
+        for _ in range(2):
+            assert client.ask(ASKED).answer()[::2] == (200, b'{"id": "resp_1"}')
+    assert [one.response for one in recorder.exchanges(2)] == ["resp_1", "resp_1"]
+
+
+def test_what_came_before_a_stream_breaks_is_passed_on_though_both_came_at_once(
+    recorder: Recorder, provider: Provider
+) -> None:
+    pieces = events("half")[:4]
+    provider.answer = lambda _: [b"".join(stream(pieces)[:-1]) + b"no size of a chunk\r\n", CUT]
+    with Client(recorder.port) as client:
+        client.ask(ASKED).head()
+        assert client.until_cut() == b"".join(pieces)
+    assert [one.end for one in recorder.exchanges(1)] == ["upstream_cut"]
 
 
 def test_a_slow_reader_stops_the_provider_and_not_the_memory(recorder: Recorder, provider: Provider) -> None:

@@ -20,10 +20,11 @@ import uvloop
 
 from armarius.clock import SystemClock
 from armarius.recorder.access import Route, parse_listen, parse_upstream
+from armarius.recorder.asking import ask_state
 from armarius.recorder.exchange import Exchange, Inject
 from armarius.recorder.flow import Sink
 from armarius.recorder.readers import Limits
-from armarius.recorder.server import Serving, ask_state, serve
+from armarius.recorder.server import Serving, serve
 from armarius.recorder.state import ProxyState
 from armarius.recorder.team import Team
 from armarius.recorder.turns import exchanges_in

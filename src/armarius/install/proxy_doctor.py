@@ -16,7 +16,7 @@ from armarius.errors import ArmariusError
 from armarius.install.profile import PROFILE, Profile
 from armarius.lanes.billing import billing_of
 from armarius.recorder.access import TOKEN_HEADER
-from armarius.recorder.server import ask_state
+from armarius.recorder.asking import ask_state
 from armarius.recorder.state import ProxyState
 from armarius.settings import Settings
 

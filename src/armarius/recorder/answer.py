@@ -6,6 +6,7 @@ Invariant: deltas are not decoded unless they are needed, and never kept without
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -49,6 +50,24 @@ class _Whole(_Response):
     response: _Response | None = None
 
 
+class _Completed(msgspec.Struct):
+    """A response as it should be."""
+
+    id: str
+    model: str | None = None
+    usage: Any = None
+    output: tuple[msgspec.Raw, ...] = ()
+    error: None = None
+    incomplete_details: None = None
+
+
+class _Completion(msgspec.Struct):
+    """The event that nearly every answer ends with."""
+
+    type: Literal["response.completed"]
+    response: _Completed
+
+
 class _Event(msgspec.Struct):
     type: Any = None
     response: _Response | None = None
@@ -68,6 +87,7 @@ class _Type(msgspec.Struct):
 _type = msgspec.json.Decoder(_Type)
 _whole = msgspec.json.Decoder(_Whole)
 _event = msgspec.json.Decoder(_Event)
+_completion = msgspec.json.Decoder(_Completion)
 _outputs = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
 _BROKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
@@ -97,31 +117,51 @@ class Answer:
         self.output: tuple[msgspec.Raw, ...] = ()
 
     def take(self, events: bytes) -> bytes | None:
-        """Take in events, with an empty line behind each; the one that is the last of all, once it is there."""
+        """Take in events, with an empty line behind each; the one that ends the response, once it is there.
+
+        Nothing comes after that but what is no part of an answer. So the last event here says whether one has to look
+        at the others, which is for nearly all pieces of a stream all that there is to do.
+        """
         if not events:
             return None
         self._kept.append(events)
-        starts = [found.end() for found in _others(events)]
-        if not _begins_with_part(events):
-            starts.insert(0, 0)
-        for start in starts:
-            event = event_at(events, start)
-            payload = payload_of(event)
-            if payload is not None and self._look(payload):
-                return event
+        start = events.rfind(b"\n\n", 0, -2) + 2
+        if start == 1:
+            start = 0
+        if not _begins_with_part(events, start):
+            last = events[start:-2]
+            if self._ends(last):
+                return last
+            for event in _others_in(events[:start]):
+                if self._ends(event):
+                    return event
         self._size += len(events)
         if self._size > _MOST_KEPT:
+            for event in _others_in(b"".join(self._kept)):
+                if self._ends(event):
+                    return event
             self._fold()
         return None
 
-    def _look(self, payload: bytes) -> bool:
+    def _ends(self, event: bytes) -> bool:
         """Whether an event is the last."""
-        event = _event_in(payload)
-        end = _ENDS.get(event.type) if isinstance(event.type, str) else None
+        payload = payload_of(event)
+        if payload is None:
+            return False
+        try:
+            said = _completion.decode(payload).response
+        except _BROKEN:
+            pass
+        else:
+            if said.output:
+                self.end, self.output = "completed", said.output
+                self.id, self.model, self.usage = said.id, said.model or self.model, said.usage
+                self._forget()
+                return True
+        said = _event_in(payload)
+        end = _ENDS.get(said.type) if isinstance(said.type, str) else None
         if end is not None:
-            self._finish(payload, event, end)
-        elif event.type == "response.created":
-            self._note(event.response or event)
+            self._finish(payload, said, end)
         return end is not None
 
     def take_whole(self, body: bytes) -> None:
@@ -136,14 +176,15 @@ class Answer:
         self.end = _ENDS.get(f"response.{status}", "completed")
 
     def broken_off(self) -> None:
-        """There is no last event: what came is all there is."""
+        """What came is all there is."""
+        for event in _others_in(b"".join(self._kept)):
+            if self._ends(event):
+                return  # something came after it that should not have
         self.output = self._rebuilt()
 
     def _note(self, response: _Response) -> None:
-        if isinstance(response.id, str):
-            self.id = response.id
-        if isinstance(response.model, str):
-            self.model = response.model
+        self.id = _text(response.id) or self.id
+        self.model = _text(response.model) or self.model
         if response.usage is not None:
             self.usage = response.usage
         for said in (response.error, response.incomplete_details):
@@ -155,7 +196,14 @@ class Answer:
         self._note(event.response or event)
         if event.type == "error" and self.error is None:
             self.error = msgspec.Raw(payload)
-        self.output = (_items(event.response.output) if event.response else ()) or self._rebuilt()
+        output = _items(event.response.output) if event.response else ()
+        if not output or self.id is None:
+            rebuilt = self._rebuilt()
+            output = output or rebuilt
+        self.output = output
+        self._forget()
+
+    def _forget(self) -> None:
         self._kept.clear()
         self._parts.clear()
 
@@ -181,6 +229,11 @@ class Answer:
         kind = event.type
         if not isinstance(kind, str):
             return
+        if kind == "response.created":
+            begun = event.response or _Response()
+            self.id = self.id or _text(begun.id)
+            self.model = self.model or _text(begun.model)
+            return
         index = event.output_index
         if not isinstance(index, int):
             index = len(self._parts) if event.item != _NULL else 0
@@ -203,6 +256,18 @@ class Answer:
 
 
 _NULL = msgspec.Raw(b"null")
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _others_in(events: bytes) -> Iterator[bytes]:
+    """The events that are no part of an answer."""
+    if events and not _begins_with_part(events):
+        yield event_at(events, 0)
+    for found in _others(events):
+        yield event_at(events, found.end())
 
 
 def _event_in(payload: bytes) -> _Whole:

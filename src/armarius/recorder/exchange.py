@@ -20,7 +20,9 @@ from armarius.recorder.answer import Answer, End
 from armarius.recorder.history import Asked, Histories, Items, Known, News, Pieces, Placed, id_of, read_body, read_news
 from armarius.recorder.identity import Identity, identify
 from armarius.recorder.items import field_of
+from armarius.recorder.journal import Line
 from armarius.recorder.packing import LARGEST_PLAIN, Inflate, inflater, packed, unpacked
+from armarius.recorder.spill import Aside, Spill
 from armarius.recorder.sse import EventStream
 from armarius.redact import may_hold_secret, redact
 
@@ -69,7 +71,7 @@ class Recording:
     """The record of an exchange that is going on."""
 
     __slots__ = (
-        *("_answer", "_begun", "_body", "_clock", "_first", "_inflate", "_news"),
+        *("_answer", "_begun", "_body", "_clock", "_first", "_histories", "_inflate", "_news", "_said"),
         *("_size", "_status", "_stream", "_unread", "at_us", "id", "identity", "injected", "path", "placed", "plain"),
         "request_bytes",
     )
@@ -93,6 +95,9 @@ class Recording:
         self._inflate: Inflate | None = None
         self._unread: str | None = None
         self._news: News | None = None
+        self._said: bytes | Aside | None = None
+        """What is recorded of the request, as a part of the line, once it is sealed."""
+        self._histories: Histories | None = None
         self.plain: bytes | None = None
         """The body without its encoding, for whoever puts something into it; None when it cannot be read."""
         self.identity = identify(headers)
@@ -132,6 +137,25 @@ class Recording:
             said = read_body(self.plain).input
         return said if isinstance(said, list) else []
 
+    def seal(self, histories: Histories, spill: Spill | None) -> None:
+        """Write what is recorded of the request, so that its body is not held until the answer is there; that may
+        take its time.
+        """
+        news, self.plain = self._news, None
+        if news is None:
+            return
+        said = _said_of(news)
+        self._said = said if spill is None else spill.put(said)
+        histories.hold(self.id, news.begins)
+        self._histories = histories
+        asked = Asked(model=news.asked.model, reasoning=news.asked.reasoning)
+        self._news = msgspec.structs.replace(news, asked=asked, items=[], begins=())
+
+    @property
+    def aside(self) -> Aside | None:
+        """The part of the record that was put aside."""
+        return self._said if isinstance(self._said, Aside) else None
+
     # ---------------------------------------------------------------- the answer
 
     def begin(self, status: int, headers: Mapping[bytes, bytes]) -> None:
@@ -169,7 +193,11 @@ class Recording:
         last = self._answer.take(events)
         if last is None:
             return None
-        return 0 if self._inflate is not None else max(data.rfind(last), 0)
+        if self._inflate is not None:
+            return 0
+        if data.endswith(last, 0, -2):  # an empty line is all that is behind it, which is looked at far quicker
+            return len(data) - 2 - len(last)
+        return max(data.rfind(last), 0)
 
     def _inflated(self, data: bytes) -> bytes:
         assert self._inflate is not None
@@ -193,7 +221,7 @@ class Recording:
     # ---------------------------------------------------------------- the record
 
     def finish(self, broken: End | None = None) -> Exchange:
-        """The record. `broken` says how it was broken off, when it did not end by itself."""
+        """The record, but for what was asked. `broken` says how it was broken off, when it did not end by itself."""
         answer, news = self._answer, self._news
         asked = news.asked if news else _NOTHING
         error: Any = answer.error
@@ -222,8 +250,6 @@ class Recording:
             base=news.base if news else None,
             base_count=news.base_count if news else 0,
             echoed=news.echoed if news else (),
-            instructions=asked.instructions if news and news.base is None else None,
-            input=news.items if news else [],
             output=answer.output,
             usage=answer.usage,
             error=error,
@@ -234,14 +260,18 @@ class Recording:
             unread=self._unread,
         )
 
-    def closed(self, broken: End | None) -> tuple[Exchange, bytes, tuple[str, Known] | None]:
-        """The record, its line in the journal, and what may be built upon it."""
+    def closed(self, broken: End | None) -> tuple[Exchange, Line, tuple[str, Known] | None]:
+        """The record of a sealed request, its line in the journal, and what may be built upon it."""
         exchange = self.finish(broken)
-        return exchange, line_of(exchange), self.known(exchange)
+        line, said = line_of(exchange), self._said
+        pieces = (line,) if said is None else (line[:-2], said, b"}\n") if said else (line,)
+        return exchange, pieces, self.known(exchange)
 
     def known(self, exchange: Exchange) -> tuple[str, Known] | None:
         """What may be built upon, once `exchange` is in the journal: the thread, and what of it is known."""
         news, thread = self._news, self.identity.thread
+        if news is not None and self._histories is not None:
+            news = msgspec.structs.replace(news, begins=self._histories.held(self.id))
         if news is None or thread is None or self.identity.kind != "turn" or not news.count:
             return None
         answered = frozenset(name for item in exchange.output if (name := id_of(item)))
@@ -267,11 +297,27 @@ def _as_json(body: bytes) -> Any:
 _encoder = msgspec.json.Encoder()
 
 
+def _said_of(news: News) -> bytes:
+    """The fields of a line that say what was asked, without secrets; each with a comma before it."""
+    said = b""
+    if news.base is None and news.asked.instructions is not None:
+        said = b',"instructions":' + _encoder.encode(news.asked.instructions)
+    if news.items:
+        said = b"".join((said, b',"input":[', b",".join(news.items), b"]"))
+    if not may_hold_secret(said):
+        return said
+    clean = {"input": _clean_items(news.items)} if news.items else {}
+    if said.startswith(b',"instructions"'):
+        clean = {"instructions": _clean(news.asked.instructions)} | clean
+    return b"," + _encoder.encode(clean)[1:-1]
+
+
 def line_of(exchange: Exchange) -> bytes:
     """The line of the journal for `exchange`, without secrets."""
     line = _encoder.encode(exchange)
     if may_hold_secret(line):
         items = {"input": _clean_items(exchange.input), "output": _clean_items(exchange.output)}
+        items = {name: clean for name, clean in items.items() if clean}
         bare = msgspec.structs.replace(exchange, input=[], output=())
         line = _encoder.encode(_clean_text(_encoder.encode(bare)) | items)
     return line + b"\n"

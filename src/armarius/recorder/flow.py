@@ -18,8 +18,10 @@ from armarius.recorder.access import Gate, Refusal, Route, Upstream
 from armarius.recorder.answer import End
 from armarius.recorder.exchange import Exchange, Inject, Recording
 from armarius.recorder.history import Histories, Known, Pieces
-from armarius.recorder.journal import Journal
+from armarius.recorder.identity import words_of_identity
+from armarius.recorder.journal import Journal, Line, Place
 from armarius.recorder.readers import Limits, Request, ResponseReader
+from armarius.recorder.spill import Aside, Spill
 from armarius.recorder.state import ProxyState
 from armarius.recorder.wire import END, chunk, refusal_answer, request_head, response_head
 
@@ -32,8 +34,10 @@ _PATIENCE_US = 60_000_000  # between two complaints about the same trouble
 _Words = ParamSpec("_Words")
 _Made = TypeVar("_Made")
 
-Sink = Callable[[Exchange, bytes], None]
-"""Told of every exchange that is safe in the journal, and of its line there, which alone is redacted."""
+Sink = Callable[[Exchange, Place], None]
+"""Told of every exchange that is safe in the journal, without its input, and of its line there, which alone is
+redacted.
+"""
 
 
 class Client(Protocol):
@@ -70,7 +74,7 @@ class Ticket(msgspec.Struct, frozen=True):
 
     flow: "Flow"
     exchange: Exchange
-    line: bytes
+    aside: Aside | None
     known: tuple[str, Known] | None
 
 
@@ -92,10 +96,11 @@ class Shared:
     ) -> None:
         self.gate, self.route, self.limits, self.clock, self.seconds = gate, route, limits, clock, seconds
         self._defer = defer
-        self._due = list[tuple[bytes, Ticket]]()
+        self._due = list[tuple[Line, Ticket]]()
         self.state = ProxyState(os.getpid(), clock.now_us(), "", route.shown)
         self.flows = set[Flow]()
         self.journal: Journal | None = None
+        self.spill: Spill | None = None
         self.histories = Histories()
         self.inject: Inject | None = None
         self.sinks: tuple[Sink, ...] = ()
@@ -105,7 +110,7 @@ class Shared:
         self._say = say
         self._said = (0, "")
 
-    def record(self, line: bytes, ticket: Ticket) -> None:
+    def record(self, line: Line, ticket: Ticket) -> None:
         """Write `line` to the journal; `settled` follows.
 
         All lines of one round of the loop are handed over at once, because each time costs a change of threads; and
@@ -120,19 +125,21 @@ class Shared:
         due, self._due = self._due, []
         self.journal.append(due)
 
-    def settled(self, tickets: list[Ticket], done: bool) -> None:  # noqa: FBT001  # as the journal tells it
-        """The journal has, or has not, what belongs to `tickets`."""
-        for ticket in tickets:
+    def settled(self, tickets: list[Ticket], places: list[Place] | None) -> None:
+        """The journal has what belongs to `tickets` at `places`, or has not."""
+        for number, ticket in enumerate(tickets):
             ticket.flow.release()
-            if not done:
+            if ticket.aside is not None:
+                ticket.aside.drop()
+            if places is None:
                 self.state.unrecorded += 1
                 continue
             self.state.recorded += 1
             if ticket.known is not None:
                 self.histories.put(*ticket.known)
             for sink in self.sinks:
-                sink(ticket.exchange, ticket.line)
-        if not done:
+                sink(ticket.exchange, places[number])
+        if places is None:
             self.complain("NOT RECORDED", str(self.journal.state.trouble if self.journal else ""))
 
     def complain(self, kind: str, trouble: str) -> None:
@@ -300,18 +307,17 @@ class Flow:
 
     def _open(self, path: str, body: bytes) -> Pieces | None:
         """Begin the record; the body to send, None: as it came."""
-        shared, named = self._shared, self._request.named
-        headers = {name: named[raw].decode("latin-1") for name, raw in _OF_IDENTITY if raw in named}
+        shared, headers = self._shared, words_of_identity(self._request.named)
         recording = self._or_lose("NOT RECORDED", Recording, path, headers, body, shared.histories, shared.clock)
         if recording is None:
             return None
-        if shared.journal is not None:
-            self._recording = recording
         sent = None
         if path == _INJECTED and shared.inject is not None:
             encoding = headers.get("content-encoding", "")
             sent = self._or_lose("NOT INJECTED", recording.with_skills, shared.inject, encoding)
-        recording.plain = None
+        if shared.journal is not None:
+            self._recording = recording
+            self._or_lose("NOT RECORDED", recording.seal, shared.histories, shared.spill)
         return sent
 
     def _or_lose(
@@ -328,6 +334,8 @@ class Flow:
             return step(*words, **named)
         except Exception as error:  # noqa: BLE001  # whatever is wrong with us, the request goes on
             if what == "NOT RECORDED":
+                if self._recording is not None and self._recording.aside is not None:
+                    self._recording.aside.drop()
                 self._recording = None
                 self._shared.state.unrecorded += 1
             self._shared.complain(what, f"{type(error).__name__}: {error}")
@@ -351,10 +359,11 @@ class Flow:
         self._since = self._shared.seconds()
         made = self._or_lose("NOT RECORDED", recording.closed, end)
         if made is None:
+            if recording.aside is not None:
+                recording.aside.drop()
             return False
         exchange, line, known = made
-        told = line if self._shared.sinks else b""  # lines are long, and wait with their tickets
-        self._shared.record(line, Ticket(self, exchange, told, known))
+        self._shared.record(line, Ticket(self, exchange, recording.aside, known))
         return True
 
     def release(self) -> None:
@@ -388,12 +397,3 @@ class Flow:
             self.release()
         elif self._held is None and self._up is not None and now - self._up.heard > limits.silence:
             self.broken("upstream_cut")
-
-
-_OF_IDENTITY = tuple(
-    (name, name.encode())
-    for name in (
-        *("session-id", "thread-id", "x-codex-turn-metadata", "x-openai-subagent", "x-codex-parent-thread-id"),
-        *("session_id", "conversation_id", "thread_id", "content-encoding"),
-    )
-)

@@ -90,6 +90,8 @@ class Histories:
 
     def __init__(self, most: int = 4096, most_bytes: int = 6 << 20) -> None:
         self._most, self._most_bytes = most, most_bytes
+        self._waiting = OrderedDict[str, tuple[bytes | memoryview, ...]]()
+        self._waiting_bytes = 0
         self._known = OrderedDict[str, Known]()
         self._begun = OrderedDict[str, int]()
         """How many bytes are kept for a thread."""
@@ -97,6 +99,21 @@ class Histories:
 
     def get(self, thread: str | None) -> Known | None:
         return None if thread is None else self._known.get(thread)
+
+    def hold(self, exchange: str, begins: tuple[bytes | memoryview, ...]) -> None:
+        """Keep the beginning of a request until its answer is there, unless too many others wait for theirs."""
+        if not begins:
+            return
+        self._waiting[exchange] = begins
+        self._waiting_bytes += _size(begins)
+        while self._waiting_bytes > self._most_bytes // 2:
+            self._waiting_bytes -= _size(self._waiting.popitem(last=False)[1])
+
+    def held(self, exchange: str) -> tuple[bytes | memoryview, ...]:
+        """What was kept of the request, once; nothing, when it was too much."""
+        begins = self._waiting.pop(exchange, ())
+        self._waiting_bytes -= _size(begins)
+        return begins
 
     def put(self, thread: str, known: Known) -> None:
         self._bytes -= self._begun.pop(thread, 0)
@@ -116,6 +133,11 @@ class Histories:
             oldest, size = self._begun.popitem(last=False)
             self._bytes -= size
             self._known[oldest] = msgspec.structs.replace(self._known[oldest], begun=None)
+
+
+def _size(begins: tuple[bytes | memoryview, ...]) -> int:
+    """What a beginning takes; all but its last piece is kept anyway, as that of the request before."""
+    return len(begins[-1]) if begins else 0
 
 
 Items: TypeAlias = list[msgspec.Raw]
@@ -167,7 +189,7 @@ class News(msgspec.Struct, frozen=True):
     def known(self, exchange: str, answered: frozenset[str], placed: Placed | None) -> Known:
         """What the next request may build upon, once `exchange` is in the journal."""
         begun = None
-        if self.before is not None:
+        if self.before is not None and self.begins:
             begun = Begun(self.begins, self.before, self.hash, placed)
         return Known(exchange, self.count, self.hash.digest(), answered, begun)
 

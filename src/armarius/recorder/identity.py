@@ -6,17 +6,24 @@ there is none. Ids are text of whoever sent them; nothing may use them as a path
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Identity", "Kind", "identify"]
+__all__ = ["Identity", "Kind", "identify", "words_of_identity"]
 
 Kind = Literal["turn", "compaction", "review", "other"]
 """`turn` is work for the user (also of a sub-agent), `review` a guardian's look at a request for approval."""
 
 _LONGEST = 256
 _METADATA = "x-codex-turn-metadata"
+_NAMES = (
+    *("session-id", "thread-id", _METADATA, "x-openai-subagent", "x-codex-parent-thread-id"),
+    *("session_id", "conversation_id", "thread_id"),
+)
+_MOST_REMEMBERED = 512
+_LONGEST_REMEMBERED = 4096
 
 
 class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,6 +71,14 @@ def identify(headers: Mapping[str, str], *, cache_key: object = None, metadata: 
     """The identity of a request. `headers` have lower-case names; the others are parts of its body:
     `prompt_cache_key`, and the metadata that newer versions repeat in `client_metadata`.
     """
+    place = (_text(cache_key), metadata if isinstance(metadata, str) else None, *map(headers.get, _NAMES))
+    remembered = sum(map(len, filter(None, place))) <= _LONGEST_REMEMBERED
+    return _identified(*place) if remembered else _identified.__wrapped__(*place)
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _identified(cache_key: str | None, metadata: str | None, *values: str | None) -> Identity:
+    headers = dict(zip(_NAMES, values, strict=True))
     said = _read(headers.get(_METADATA)) or _read(metadata) or _NOTHING
     places = (
         ("header", headers.get("session-id"), headers.get("thread-id")),
@@ -87,6 +102,14 @@ def identify(headers: Mapping[str, str], *, cache_key: object = None, metadata: 
         parent_thread=_text(said.parent_thread_id) or _text(headers.get("x-codex-parent-thread-id")),
         source=source,
     )
+
+
+_OF_IDENTITY = tuple((name, name.encode()) for name in (*_NAMES, "content-encoding"))
+
+
+def words_of_identity(named: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Of all headers of a request those that `identify` looks at, and how its body is packed."""
+    return {name: named[raw].decode("latin-1") for name, raw in _OF_IDENTITY if raw in named}
 
 
 def _kind(request: str | None, trigger: str | None, helper: str | None) -> Kind:

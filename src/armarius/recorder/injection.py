@@ -33,7 +33,7 @@ _LONGEST_DESCRIPTION = 400
 _AS_GOOD = 0.5
 _WORDS_READ = 8_000
 _KEPT_S = 30 * 86_400
-_MOST_REMEMBERED = 4096
+_MOST_REMEMBERED = 512
 
 _LISTED = re.compile(r"^- ([^:\n]{1,200}): .*\(file: ", re.MULTILINE)
 _OUR_MARKS = re.compile(r"</?team_skill", re.IGNORECASE)

@@ -17,17 +17,46 @@ from typing import Any, Self
 import msgspec
 
 from armarius.clock import Clock
-from armarius.errors import HostError
+from armarius.errors import DataError, HostError
 from armarius.files import private_folder
 from armarius.identity import new_id
+from armarius.recorder.spill import Aside
 
-__all__ = ["Journal", "JournalState", "Read", "Safe", "read_journal"]
+__all__ = ["Journal", "JournalState", "Line", "Place", "Read", "Safe", "read_journal"]
 
-Safe = Callable[[list[Any], bool], None]
-"""Told of the tickets of a batch, and whether it is on the disk; called in the journal's own thread."""
+Line = tuple["bytes | Aside", ...]
+"""A line in pieces; the large ones were put aside."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where in the journal a line stands."""
+
+    path: str
+    at: int
+    size: int
+
+    def read(self) -> bytes:
+        """The line; DataError when it is not there any more, HostError when nobody can say."""
+        try:
+            with open(self.path, "rb") as file:  # noqa: PTH123  # a Path for each line would cost more than the rest
+                data = os.pread(file.fileno(), self.size, self.at)
+        except FileNotFoundError as error:
+            raise DataError("journal-line", f"{self.path} was taken away") from error
+        except OSError as error:
+            raise HostError("journal-line", f"{self.path}: {error.strerror}", "check the disk") from error
+        if len(data) != self.size:
+            raise DataError("journal-line", f"{self.path} ends before {self.at + self.size:,} bytes")
+        return data
+
+
+Safe = Callable[[list[Any], list[Place] | None], None]
+"""Told of the tickets of a batch, and where their lines stand on the disk, None: nowhere; called in the journal's own
+thread.
+"""
 
 _LARGEST_FILE = 256 << 20
 _LONGEST_LINE = 512 << 20
+_AT_ONCE = 1 << 20
 
 
 class JournalState(msgspec.Struct):
@@ -47,9 +76,10 @@ class Journal:
         self._folder = folder
         self._clock = clock
         self._safe = safe
-        self._queue = queue.SimpleQueue[list[tuple[bytes, Any]] | None]()
+        self._queue = queue.SimpleQueue[list[tuple[Line, Any]] | None]()
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._descriptor: int | None = None
+        self._path = ""
         self._size = 0
         self.state = JournalState(str(folder))
 
@@ -64,7 +94,7 @@ class Journal:
         if self._descriptor is not None:
             os.close(self._descriptor)
 
-    def append(self, entries: list[tuple[bytes, Any]]) -> None:
+    def append(self, entries: list[tuple[Line, Any]]) -> None:
         """Write lines soon; `safe` is called with the ticket of each afterwards, once."""
         self._queue.put(entries)
 
@@ -72,14 +102,16 @@ class Journal:
         while True:
             batch, is_last = self._batch()
             if batch:
-                done = self._write([line for line, _ in batch])
-                self._safe([ticket for _, ticket in batch], done)
+                places = self._write([line for line, _ in batch])
+                tickets = [ticket for _, ticket in batch]
+                del batch  # the lines are long, and the next may take its time
+                self._safe(tickets, places)
             if is_last:
                 return
 
-    def _batch(self) -> tuple[list[tuple[bytes, Any]], bool]:
+    def _batch(self) -> tuple[list[tuple[Line, Any]], bool]:
         """All lines that wait, after the first has come; and whether there will be no more."""
-        batch = list[tuple[bytes, Any]]()
+        batch = list[tuple[Line, Any]]()
         entries = self._queue.get()
         while entries is not None:
             batch += entries
@@ -89,23 +121,27 @@ class Journal:
                 return batch, False
         return batch, True
 
-    def _write(self, lines: list[bytes]) -> bool:
-        data = b"".join(lines)
+    def _write(self, lines: list[Line]) -> list[Place] | None:
+        sizes = [sum(piece.size if isinstance(piece, Aside) else len(piece) for piece in line) for line in lines]
         try:
             descriptor = self._opened()
-            _write_all(descriptor, data)
+            for data in _together(lines):
+                _write_all(descriptor, data)
             os.fdatasync(descriptor)
         except (OSError, HostError) as error:
             self._undo()
             self.state.lost += len(lines)
             reason = error.strerror if isinstance(error, OSError) else error
-            self.state.trouble = f"cannot write {len(data):,} bytes below {self._folder}: {reason}"
-            return False
-        self._size += len(data)
+            self.state.trouble = f"cannot write {sum(sizes):,} bytes below {self._folder}: {reason}"
+            return None
+        places = list[Place]()
+        for size in sizes:
+            places.append(Place(self._path, self._size, size))
+            self._size += size
         self.state.written += len(lines)
-        self.state.bytes += len(data)
+        self.state.bytes += sum(sizes)
         self.state.trouble = None
-        return True
+        return places
 
     def _opened(self) -> int:
         """The file to write to: another one when it is full, or was taken away."""
@@ -118,7 +154,7 @@ class Journal:
         path = self._folder / f"{new_id('journal', self._clock)}.jsonl"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
-        self._size = 0
+        self._path, self._size = str(path), 0
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
@@ -138,6 +174,19 @@ class Journal:
             self._descriptor = None
 
 
+def _together(lines: list[Line]) -> Iterator[bytes]:
+    """The bytes of lines, as much of them at once as is worth it."""
+    pieces, size = list[bytes](), 0
+    for line in lines:
+        for piece in line:
+            pieces.append(piece.read() if isinstance(piece, Aside) else piece)
+            size += len(pieces[-1])
+            if size > _AT_ONCE:
+                yield b"".join(pieces)
+                pieces, size = [], 0
+    yield b"".join(pieces)
+
+
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -145,10 +194,11 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 class Read(msgspec.Struct, frozen=True):
-    """A line of the journal, and where it stands; `data` is None for one that is broken."""
+    """A line of the journal, and where it stands: its number, and its first byte; `data` None: it is broken."""
 
     path: Path
     line: int
+    at: int
     data: bytes | None
 
 
@@ -158,11 +208,12 @@ def read_journal(folder: Path, since_us: int = 0) -> Iterator[Read]:
         if path.stat().st_mtime_ns // 1000 < since_us:
             continue
         with path.open("rb") as file:
-            number = 0
+            number = at = 0
             while line := file.readline(_LONGEST_LINE):
                 number += 1
                 if not line.endswith(b"\n"):
                     if len(line) == _LONGEST_LINE:
-                        yield Read(path, number, None)
+                        yield Read(path, number, at, None)
                     break
-                yield Read(path, number, line)
+                yield Read(path, number, at, line)
+                at += len(line)

@@ -194,7 +194,9 @@ class ResponseReader:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise Unreadable(str(error)) from error
+            self.keep = False
+            if not self.is_complete:  # what comes after an answer is nobody's
+                raise Unreadable(str(error)) from error
 
     @property
     def length(self) -> bytes | None:
@@ -230,6 +232,9 @@ class ResponseReader:
         if self.status >= 200:  # noqa: PLR2004  # below are announcements that more is to come
             self.has_head = True
             self.named = {name.lower(): value for name, value in self.headers}
+            if self.named.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+                self.has_head = False
+                raise Unreadable("a body is plain or chunked")
 
     def on_body(self, data: bytes) -> None:
         if not self.is_complete:

@@ -8,39 +8,35 @@ than the other one reads is not taken in.
 import asyncio
 import contextlib
 import errno
-import http.client
 import signal
 import ssl
 from collections.abc import Callable
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 import uvloop
 
 from armarius.clock import Clock
 from armarius.errors import HostError
-from armarius.recorder.access import TOKEN_HEADER, Gate, Listen, Refusal, Route, Upstream, forwarded_target
+from armarius.recorder.access import Gate, Listen, Refusal, Route, Upstream, forwarded_target
+from armarius.recorder.asking import STATUS_PATH
 from armarius.recorder.callback import CALLBACK_PATH, LARGEST_CALL
 from armarius.recorder.flow import Flow, Shared, Ticket
 from armarius.recorder.heap import give_back
 from armarius.recorder.history import Pieces
-from armarius.recorder.journal import Journal
+from armarius.recorder.journal import Journal, Place
 from armarius.recorder.readers import Limits, Request, RequestReader, ResponseReader, Unacceptable, Unreadable
+from armarius.recorder.spill import Spill
 from armarius.recorder.state import ProxyState
 from armarius.recorder.team import Team
 from armarius.recorder.tls import trusting, why_not
 from armarius.recorder.wire import own_answer, refusal_answer
 
-__all__ = ["STATUS_PATH", "Serving", "ask_state", "run_proxy", "serve"]
+__all__ = ["Serving", "run_proxy", "serve"]
 
-STATUS_PATH = b"/armarius/status"
 _SWEEP_S = 1.0
 _GRACE_S = 10.0
-_ASK_S = 5.0
-_LARGEST_STATE = 1 << 20
 _MUCH = 4 << 20
 
 
@@ -82,10 +78,10 @@ class _Proxy:
         else:
             up.carry(flow, data)
 
-    def safe(self, tickets: list[Ticket], done: bool) -> None:  # noqa: FBT001  # as the journal tells it
+    def safe(self, tickets: list[Ticket], places: list[Place] | None) -> None:
         """From the journal's thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self.loop.call_soon_threadsafe(self.shared.settled, tickets, done)
+            self.loop.call_soon_threadsafe(self.shared.settled, tickets, places)
 
     def sweep(self) -> None:
         """Look at the clock for all connections at once; a timer for each would cost more than they do."""
@@ -280,7 +276,9 @@ class _Up(asyncio.Protocol):
         try:
             self.reader.feed(data)
         except Unreadable:
-            self.flow.broken("upstream_cut")
+            flow = self.flow
+            flow.answered(self.reader)  # what came before it is as good as ever
+            flow.broken("upstream_cut")
             return
         self.flow.answered(self.reader)
 
@@ -347,6 +345,7 @@ async def serve(serving: Serving, stop: "asyncio.Event") -> None:
     proxy = _Proxy(shared, loop, serving.team)
     with contextlib.ExitStack() as stack:
         if serving.journal is not None:
+            shared.spill = stack.enter_context(Spill(serving.journal))
             shared.journal = stack.enter_context(Journal(serving.journal, serving.clock, proxy.safe))
         proxy.sweep()
         serving.ready(proxy.status())
@@ -358,23 +357,6 @@ async def serve(serving: Serving, stop: "asyncio.Event") -> None:
 def _there(proxy: _Proxy | None) -> _Proxy:
     assert proxy is not None  # connections are taken in by the loop, which is busy until there is one
     return proxy
-
-
-def ask_state(base_url: str, token: str) -> ProxyState | None:
-    """What a recorder at `base_url` says of itself; None when nothing of ours answers there."""
-    try:
-        parts = urlsplit(base_url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_ASK_S)
-        with contextlib.closing(connection):
-            connection.request("GET", STATUS_PATH.decode(), headers={TOKEN_HEADER: token})
-            answer = connection.getresponse()
-            return (
-                msgspec.json.decode(answer.read(_LARGEST_STATE), type=ProxyState)
-                if answer.status == HTTPStatus.OK
-                else None
-            )
-    except (OSError, ValueError, http.client.HTTPException, msgspec.MsgspecError):
-        return None
 
 
 def run_proxy(serving: Serving) -> None:

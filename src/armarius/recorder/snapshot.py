@@ -14,7 +14,7 @@ import msgspec
 
 from armarius.clock import rfc3339
 from armarius.recorder.exchange import Exchange
-from armarius.recorder.items import Item, field_of, own_words, read_item, words_of
+from armarius.recorder.items import Item, field_of, read_item, said_in, text_of
 
 __all__ = ["Mark", "Progress", "Snapshot", "SnapshotTurn", "build", "join"]
 
@@ -121,9 +121,8 @@ def _continue(turn: SnapshotTurn, later: SnapshotTurn) -> None:
 def _add(
     turns: list[SnapshotTurn], open_turns: dict[str, SnapshotTurn], exchange: Exchange, progress: Progress
 ) -> None:
-    raws = _new(exchange, progress)
-    items = [read_item(raw) for raw in raws]
-    said = [text for raw in raws if (text := own_words(raw))]
+    items = _new(exchange, progress)
+    said = said_in(items)
     turn = _turn_of(turns, open_turns, exchange, progress, begins=bool(said))
     _append(turn, "prompt_text", said)
     outputs = [read_item(raw) for raw in exchange.output]
@@ -132,9 +131,9 @@ def _add(
     for item in items:
         if isinstance(item.type, str) and item.type.endswith("_output"):
             turn.tool_results.append(_result(item, names))
-    for raw, item in zip(exchange.output, outputs, strict=True):
+    for item in outputs:
         if item.type == "message":
-            _append(turn, "response_text", [words_of(raw)])
+            _append(turn, "response_text", [text_of(item)])
         elif item.type == "reasoning":
             _append(turn, "reasoning_content", [_summary(item)])
         elif item.is_call:
@@ -146,15 +145,15 @@ def _add(
         turn.usage[name] = turn.usage.get(name, 0) + (count if isinstance(count, int) else 0)
 
 
-def _new(exchange: Exchange, progress: Progress) -> list[msgspec.Raw]:
+def _new(exchange: Exchange, progress: Progress) -> list[Item]:
     """The items that no part has. A history that had to be recorded whole again says something new only after the
     last answer in it.
     """
-    raws = [raw for raw in exchange.input if not ((name := read_item(raw).id) and name in progress.seen)]
+    items = [item for item in map(read_item, exchange.input) if not (item.id and item.id in progress.seen)]
     if exchange.base is not None or not progress.part:
-        return raws
-    answers = [place for place, raw in enumerate(raws) if read_item(raw).is_answer]
-    return raws[answers[-1] + 1 :] if answers else raws
+        return items
+    answers = [place for place, item in enumerate(items) if item.is_answer]
+    return items[answers[-1] + 1 :] if answers else items
 
 
 def _turn_of(

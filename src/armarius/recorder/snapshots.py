@@ -7,27 +7,29 @@ and where that was lost, the part itself says how far it goes. What cannot be wr
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from armarius.clock import Clock
-from armarius.errors import ArmariusError
+from armarius.errors import ArmariusError, DataError
 from armarius.files import private_folder
 from armarius.recorder.exchange import Exchange
 from armarius.recorder.items import read_item
+from armarius.recorder.journal import Place
 from armarius.recorder.snapshot import Progress, Snapshot, build, join
-from armarius.recorder.turns import exchanges_in, read_exchange
+from armarius.recorder.turns import ids_in, placed_in, read_exchange
 from armarius.store.objects import Missing, Objects
 
-__all__ = ["Cadence", "Snapshots", "SnapshotsState", "read_session"]
+__all__ = ["NOTHING", "Cadence", "Noted", "Snapshots", "SnapshotsState", "note", "read_session"]
 
 _LARGEST_PART = 256 << 20
 _MOST_PENDING = 4 << 20
-_MOST_HELD = 8 << 20
+_MOST_NOTED = 20_000
 _MOST_CLOSED = 2_000
 _MOST_QUIET = 256
+_MOST_SEEN = 20_000
 _CATCH_UP_US = 7 * 86_400 * 1_000_000
 _RETRY_US = 30_000_000
 _MOST_OPEN = 4
@@ -58,12 +60,37 @@ class _Line(msgspec.Struct, omit_defaults=True):
     since_us: int = 0
 
 
+class Noted(msgspec.Struct, frozen=True):
+    """What has to be known of an exchange before it is written; the rest stands in the journal."""
+
+    id: str
+    session: str
+    turn: str | None
+    is_user_turn: bool
+    ends_turn: bool
+    place: Place
+
+
+NOTHING = Noted("", "", None, False, False, Place("", 0, 0))
+"""There is something to be read in the journal."""
+
+
+def note(exchange: Exchange, place: Place) -> Noted | None:
+    """What there is to know of an exchange whose line is at `place`; None: nobody could say whose it is."""
+    identity = exchange.identity
+    if identity.session is None:
+        return None
+    is_user_turn = identity.is_user_turn
+    ends = is_user_turn and _ends_turn(exchange)
+    return Noted(exchange.id, identity.session, identity.turn, is_user_turn, ends, place)
+
+
 class _Session:
     """What of a session is not written yet."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
-        self.pending = list[Exchange]()
+        self.pending = list[Noted]()
         self.ids = set[str]()
         self.bytes = 0
         self.over = 0
@@ -78,7 +105,7 @@ _snapshot = msgspec.json.Decoder(Snapshot)
 
 
 class Snapshots:
-    """Takes in lines of the journal and writes parts; used by one thread.
+    """Takes in what was noted of the journal and writes parts; used by one thread. It holds places, not lines.
 
     `written` is told the key of each part.
     """
@@ -92,15 +119,18 @@ class Snapshots:
         *,
         cadence: Cadence | None = None,
         alias: str = "",
+        most: int = _MOST_NOTED,
     ) -> None:
         self._objects, self._clock, self._written = objects, clock, written
-        self._cadence, self._alias = cadence or Cadence(), alias
+        self._cadence, self._alias, self._most = cadence or Cadence(), alias, most
         name = hashlib.sha256(objects.shown.encode()).hexdigest()[:16]
         self._log = private_folder(folder) / f"{name}.jsonl"
         self._open = dict[str, _Session]()
         self._progress = dict[str, Progress]()
         self._is_behind = True
         self._told = self._taken = 0
+        self._caught = set[str]()
+        """What was read in the journal and may yet be told."""
         self.state = SnapshotsState(objects.shown)
         self._since_us = self._read_log()
 
@@ -108,17 +138,18 @@ class Snapshots:
         """Take in what the journal has and no part does: a recorder that ended could not write it."""
         self._is_behind = False
         oldest = max(self._since_us, self._clock.now_us() - _CATCH_UP_US)
-        there = {one.id for one in exchanges_in(journal, [], oldest)}
+        there = ids_in(journal, oldest) if self._progress else set[str]()
         behind = {name for name, progress in self._progress.items() if progress.through in there}
-        for exchange in exchanges_in(journal, [], oldest):
+        for exchange, place in placed_in(journal, [], oldest):
             name = exchange.identity.session
             if name in behind:
                 self._progress[name].seen.update(_ids(exchange))
                 if self._progress[name].through == exchange.id:
                     behind.discard(name)
-            elif exchange.at_us >= self._since_us:
-                self._take(exchange, sum(map(len, (*exchange.input, *exchange.output))))
-                if self._held() > _MOST_HELD:
+            elif exchange.at_us >= self._since_us and (noted := note(exchange, place)):
+                self._caught.add(noted.id)
+                self.take(noted)
+                if self._held() > self._most:
                     self.write_due(every=True)
                     if self._is_behind:
                         return  # it cannot be written either; later
@@ -126,29 +157,24 @@ class Snapshots:
             if name not in self._open:
                 progress.seen = set()
 
-    def take(self, line: bytes) -> None:
-        """Take in a line of the journal."""
-        self._take(read_exchange(line), len(line))
-
-    def _take(self, exchange: Exchange, size: int) -> None:
-        name = exchange.identity.session
-        if name is None:
-            return  # nobody could say whose it is
+    def take(self, noted: Noted) -> None:
+        """Take in an exchange that is in the journal."""
+        name = noted.session
         session = self._open.get(name)
         if session is None:
             session = self._open[name] = _Session(self._progress.setdefault(name, Progress()))
         self._open[name] = self._open.pop(name)  # the one that was heard of last stands last
-        if exchange.id in session.ids:
+        if noted.id in session.ids:
             return
-        session.ids.add(exchange.id)
-        session.pending.append(exchange)
-        session.bytes += size
+        session.ids.add(noted.id)
+        session.pending.append(noted)
+        session.bytes += noted.place.size
         session.last_us = self._clock.monotonic_us()
-        if exchange.identity.is_user_turn:
-            if exchange.identity.turn != session.turn and session.turn is not None:
+        if noted.is_user_turn:
+            if noted.turn != session.turn and session.turn is not None:
                 session.over += 1  # its turn began without an end of the one before
-            session.turn = exchange.identity.turn
-            if _ends_turn(exchange):
+            session.turn = noted.turn
+            if noted.ends_turn:
                 session.over += 1
                 session.turn = None
 
@@ -163,31 +189,39 @@ class Snapshots:
             if is_idle and not session.pending:
                 self._close(name)
         quiet = [name for name, session in self._open.items() if not session.pending]
-        for name in quiet[:-_MOST_QUIET]:
+        seen = sum(len(self._open[name].progress.seen) for name in quiet)
+        for number, name in enumerate(quiet):
+            if len(quiet) - number <= _MOST_QUIET and seen <= _MOST_SEEN:
+                break
+            seen -= len(self._open[name].progress.seen)
             self._close(name)
-        if self._held() > _MOST_HELD:
+        if self._held() > self._most:
             self._open.clear()
             self._is_behind = True  # the journal has it all
 
-    def step(self, lines: list[bytes], journal: Path) -> float | None:
-        """Take in lines of `journal` and write what is due; in how many seconds to come again, None: with a line."""
+    def step(self, told: list[Noted], journal: Path) -> float | None:
+        """Take in what was noted of `journal` and write what is due; in how many seconds to come again, None: when
+        there is more.
+        """
         if self._is_behind:
             self.catch_up(journal)
-        for line in lines:
-            self._taken += len(line)
-            if line:
-                self.take(line)
+        for noted in told:
+            if noted is not NOTHING:
+                self._taken += 1
+                if noted.id not in self._caught:
+                    self._caught.clear()  # it is newer, as is all that will be told
+                    self.take(noted)
         self.write_due()
         return _RETRY_US / 1e6 if self._is_behind else self.next_s()
 
-    def accepts(self, line: bytes) -> bool:
-        """Whether a line may be handed over; called by the thread that does so. A place that is slow to be written to
-        makes no queue without measure: what is left out is read in the journal later.
+    def accepts(self) -> bool:
+        """Whether one more may be handed over; called by the thread that does so. A place that is slow to be written
+        to makes no queue without measure: what is left out is read in the journal later.
         """
-        if self._told - self._taken > _MOST_HELD:
+        if self._told - self._taken > self._most:
             self._is_behind = True
             return False
-        self._told += len(line)
+        self._told += 1
         return True
 
     def next_s(self) -> float | None:
@@ -200,7 +234,7 @@ class Snapshots:
         return max(0.0, min(waits) / 1e6) if waits else None
 
     def _held(self) -> int:
-        return sum(session.bytes for session in self._open.values())
+        return sum(len(session.pending) for session in self._open.values())
 
     def _close(self, name: str) -> None:
         """Keep of a session how far it is, and of the oldest not even that: their parts say it, if they ever go on."""
@@ -222,24 +256,33 @@ class Snapshots:
     def _write(self, name: str, session: _Session, now: int) -> None:
         try:
             while session.pending:
+                exchanges, gone = _read(session.pending)
+                if gone:
+                    self._lose(session, gone)
+                    continue
                 progress = _copy(session.progress)
-                snapshot = build(name, self._alias, session.pending, progress)
-                data = msgspec.json.encode(snapshot)
+                data = msgspec.json.encode(build(name, self._alias, exchanges, progress))
                 key = f"{_begins(name)}{progress.part:06}.json"
                 if self._objects.create(key, data):
                     self.state.written += 1
+                    self.state.trouble = None
                     self.state.bytes += len(data)
-                    self._advance(name, session, progress, len(session.pending))
+                    self._advance(name, session, progress, len(exchanges))
                     self._written(key)
                 else:
-                    self._skip(name, session, key)
-            self.state.trouble = None
+                    self._skip(name, session, key, exchanges)
         except ArmariusError as error:
             self.state.failed += 1
             self.state.trouble = error.message
             session.try_us = now + _RETRY_US
 
-    def _skip(self, name: str, session: _Session, key: str) -> None:
+    def _lose(self, session: _Session, gone: str) -> None:
+        """What the journal has no more cannot be written."""
+        self.state.failed += 1
+        self.state.trouble = gone
+        session.pending = session.pending[1:]
+
+    def _skip(self, name: str, session: _Session, key: str, exchanges: list[Exchange]) -> None:
         """There is such a part: written by us before a crash, or by another recorder."""
         found = self._objects.get(key, _LARGEST_PART)
         assert found is not None
@@ -250,11 +293,11 @@ class Snapshots:
             theirs = _snapshot.decode(found.data)
         except msgspec.MsgspecError:
             theirs = None
-        ids = [one.id for one in session.pending]
+        ids = [one.id for one in exchanges]
         if theirs is not None and theirs.armarius.through in ids:
             count = ids.index(theirs.armarius.through) + 1
             progress = _copy(session.progress)
-            build(name, self._alias, session.pending[:count], progress)
+            build(name, self._alias, exchanges[:count], progress)
         elif theirs is not None:
             numbers = [(turn.turn_num, turn.user_turn_num or 0) for turn in theirs.turns]
             progress.turns = max([progress.turns, *(number for number, _ in numbers)])
@@ -311,6 +354,20 @@ def read_session(objects: Objects, session: str) -> Snapshot:
     if not parts:
         raise Missing("session-missing", f"no snapshot of session {session[:80]!r}", "see `armarius proxy sessions`")
     return join(parts)
+
+
+def _read(pending: Sequence[Noted]) -> tuple[list[Exchange], str]:
+    """The first that wait, as many as make a part; or why the very first cannot be read."""
+    exchanges, size = list[Exchange](), 0
+    for noted in pending:
+        size += noted.place.size
+        if exchanges and size > _MOST_PENDING:
+            break
+        try:
+            exchanges.append(read_exchange(noted.place.read()))
+        except (DataError, msgspec.MsgspecError) as error:
+            return exchanges, "" if exchanges else f"cannot be written: {error}"
+    return exchanges, ""
 
 
 def _newest(progress: Progress) -> dict[str, tuple[str | None, int, int | None]]:

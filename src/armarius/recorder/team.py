@@ -20,9 +20,10 @@ from armarius.recorder.evolution import Api, Evolution, EvolutionState
 from armarius.recorder.exchange import Exchange, Inject
 from armarius.recorder.flow import Sink
 from armarius.recorder.injection import DEFAULT_TOKENS, Injector, Mode
+from armarius.recorder.journal import Place
 from armarius.recorder.outbound import Outbound, hub_reader, parse_endpoint
 from armarius.recorder.pull import Skills, SkillsState, synced_skills
-from armarius.recorder.snapshots import Cadence, Snapshots, SnapshotsState
+from armarius.recorder.snapshots import NOTHING, Cadence, Noted, Snapshots, SnapshotsState, note
 from armarius.recorder.state import ProxyState
 from armarius.skills.hub import MANIFEST, FolderSource, HubSource, Source
 from armarius.skills.managed import Managed
@@ -165,7 +166,7 @@ class _Opening(msgspec.Struct, frozen=True):
         folder = plan.folder / "snapshots"
         snapshots = Snapshots(objects, folder, self.clock, noted, cadence=plan.cadence, alias=plan.alias)
         complain = _Complaints(snapshots.state, "SNAPSHOTS", self.say)
-        thread = Beside[bytes](
+        thread = Beside[Noted](
             "snapshots",
             lambda told: complain.looking(snapshots.step(told, journal)),
             self.say,
@@ -174,8 +175,10 @@ class _Opening(msgspec.Struct, frozen=True):
         )
         self.stack.enter_context(thread)
 
-        def sink(_exchange: Exchange, line: bytes) -> None:
-            thread.tell(line if snapshots.accepts(line) else b"")
+        def sink(exchange: Exchange, place: Place) -> None:
+            noted = note(exchange, place)
+            if noted is not None:
+                thread.tell(noted if snapshots.accepts() else NOTHING)
 
         self.team.snapshots, self.team.sinks = snapshots.state, (sink,)
 

@@ -6,6 +6,7 @@ Invariant: a turn is told by the id that Codex gave it. Compactions, guardian re
 and never counted as turns of the user.
 """
 
+import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -15,14 +16,16 @@ import msgspec
 
 from armarius.recorder.exchange import Exchange
 from armarius.recorder.items import Item, read_item, said_in, text_of
-from armarius.recorder.journal import read_journal
+from armarius.recorder.journal import Place, read_journal
 
 __all__ = [
     "RecordedSession",
     "RecordedSessions",
     "RecordedTurn",
     "exchanges_in",
+    "ids_in",
     "list_sessions",
+    "placed_in",
     "read_exchange",
 ]
 
@@ -76,7 +79,12 @@ class _Usage(msgspec.Struct):
     output_tokens: int = 0
 
 
+class _Identified(msgspec.Struct):
+    id: str
+
+
 _exchange = msgspec.json.Decoder(Exchange)
+_identified = msgspec.json.Decoder(_Identified)
 
 
 def exchanges_in(folder: Path, broken: list[str], since_us: int = 0) -> Iterator[Exchange]:
@@ -84,13 +92,27 @@ def exchanges_in(folder: Path, broken: list[str], since_us: int = 0) -> Iterator
 
     Files that were last written to before `since_us` are left out.
     """
+    return (exchange for exchange, _ in placed_in(folder, broken, since_us))
+
+
+def placed_in(folder: Path, broken: list[str], since_us: int = 0) -> Iterator[tuple[Exchange, Place]]:
+    """The same, each with the place of its line."""
     for read in read_journal(folder, since_us):
         try:
             if read.data is None:
                 raise msgspec.DecodeError("too long")
-            yield read_exchange(read.data)
+            yield read_exchange(read.data), Place(str(read.path), read.at, len(read.data))
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             broken.append(f"{read.path}:{read.line}")
+
+
+def ids_in(folder: Path, since_us: int) -> set[str]:
+    """The ids of all exchanges of the journal; the rest of a line is not decoded."""
+    found = set[str]()
+    for read in read_journal(folder, since_us):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+            found.add(_identified.decode(read.data or b"").id)
+    return found
 
 
 def read_exchange(line: bytes) -> Exchange:

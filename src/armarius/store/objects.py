@@ -1,8 +1,8 @@
 """Objects under keys: in a folder, or in an S3-compatible bucket.
 
-Owns reading, creating and replacing them, through one library for both. Does not own what they say.
-Invariant: `create` never replaces, whoever else writes at the same time; nothing is read beyond the limit that was
-given; in a folder no link is followed and nothing is opened that is no file.
+Owns reading and creating them, through one library for both. Does not own what they say.
+Invariant: nothing that is there is replaced, whoever else writes at the same time; nothing is read beyond the limit
+that was given; in a folder no link is followed and nothing is opened that is no file.
 """
 
 import contextlib
@@ -76,13 +76,6 @@ class Objects:
         except (BaseError, OSError) as error:
             raise self._trouble("write", key, error) from error
         return True
-
-    def put(self, key: str, data: bytes) -> None:
-        """Write an object, in place of what was there."""
-        try:
-            obstore.put(self._store, self._check(key), data)
-        except (BaseError, OSError) as error:
-            raise self._trouble("write", key, error) from error
 
     def keys(self, prefix: str) -> list[str]:
         """The keys below `prefix/`, in order."""
