@@ -31,6 +31,7 @@ __all__ = ["main"]
 _START: Final = [sys.executable, "-m", "armarius", "proxy", "serve", "--json"]
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _GROWTH_MB: Final = 16.0
+_TURNS: Final = 50  # of a session, several at a time
 
 
 class Soak:
@@ -103,7 +104,7 @@ class Soak:
         body = json.dumps({"model": "m", "user": name, "stream": True, "input": items}).encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         head = f"POST /v1/responses HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nX-Armarius-Token: {self.token}\r\n"
-        head += f"session-id: s{name[-2:]}\r\nContent-Length: {len(body)}\r\n\r\n"
+        head += f"session-id: s{int(name) // _TURNS}\r\nContent-Length: {len(body)}\r\n\r\n"
         try:
             writer.write(head.encode() + body)
             got = 0
@@ -182,19 +183,19 @@ class Soak:
     def complaints(self) -> list[str]:
         """What is wrong with the journal, or with the memory."""
         broken = list[str]()
-        exchanges = list(exchanges_in(self.folder / "recorder" / "journal", broken))
-        done = Counter(one.response for one in exchanges if one.end == "completed")
-        found = [f"broken line {place}" for place in broken]
-        found += [f"{name} is there {count} times" for name, count in done.items() if count > 1]
-        found += [f"{name} was never said" for name in done if name not in self.said]
-        found += [f"{name} was seen and is not there" for name in self.seen if name not in done]
-        for one in exchanges:
+        done, found = Counter[str | None](), list[str]()
+        for one in exchanges_in(self.folder / "recorder" / "journal", broken):
             if one.end == "completed":
+                done[one.response] += 1
                 text = json.loads(bytes(one.output[0]))["content"][0]["text"]
                 asked = json.loads(bytes(one.input[0]))["content"]
                 name = str(one.response).removeprefix("resp_")
                 if not (text.count(f"{name}:") == 40 and asked.startswith(name)):  # noqa: PLR2004
                     found.append(f"{one.response} has words of another")
+        found += [f"broken line {place}" for place in broken]
+        found += [f"{name} is there {count} times" for name, count in done.items() if count > 1]
+        found += [f"{name} was never said" for name in done if name not in self.said]
+        found += [f"{name} was seen and is not there" for name in self.seen if name not in done]
         told = Counter[str]()
         for path in (self.folder / "snapshots" / "sessions").iterdir():
             for turn in json.loads(path.read_bytes())["turns"]:

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from armarius.clock import SystemClock
-from armarius.recorder import snapshots
 from armarius.recorder.exchange import Exchange, line_of
 from armarius.recorder.identity import Identity
 from armarius.recorder.journal import Place
@@ -304,12 +303,8 @@ def test_what_is_too_much_to_hold_is_read_in_the_journal_later(objects: Objects,
     assert read_session(world.objects, "s").num_turns == 14
 
 
-def test_what_was_read_in_the_journal_and_is_told_as_well_is_written_once(
-    objects: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However soon a session is closed, which was all that remembered it."""
-    monkeypatch.setattr(snapshots, "_MOST_SEEN", 0)
-    world = World(objects, tmp_path, most=2)
+def test_what_was_read_in_the_journal_and_is_told_as_well_is_written_once(objects: Objects, tmp_path: Path) -> None:
+    world = World(objects, tmp_path, most=5)
     told = [
         world.exchange("s", f"t{number}", [user("do", f"u{number}")], [said("ok", f"a{number}")]) for number in range(9)
     ]

@@ -129,7 +129,7 @@ class Snapshots:
         self._progress = dict[str, Progress]()
         self._is_behind = True
         self._told = self._taken = 0
-        self._caught = set[str]()
+        self._caught = dict[str, None]()
         """What was read in the journal and may yet be told."""
         self.state = SnapshotsState(objects.shown)
         self._since_us = self._read_log()
@@ -138,7 +138,8 @@ class Snapshots:
         """Take in what the journal has and no part does: a recorder that ended could not write it."""
         self._is_behind = False
         oldest = max(self._since_us, self._clock.now_us() - _CATCH_UP_US)
-        there = ids_in(journal, oldest) if self._progress else set[str]()
+        known = {progress.through for progress in self._progress.values()}
+        there = ids_in(journal, oldest, known) if known else set[str]()
         behind = {name for name, progress in self._progress.items() if progress.through in there}
         for exchange, place in placed_in(journal, [], oldest):
             name = exchange.identity.session
@@ -147,7 +148,9 @@ class Snapshots:
                 if self._progress[name].through == exchange.id:
                     behind.discard(name)
             elif exchange.at_us >= self._since_us and (noted := note(exchange, place)):
-                self._caught.add(noted.id)
+                self._caught[noted.id] = None
+                if len(self._caught) > 2 * self._most:  # more than that is never told and not yet taken in
+                    del self._caught[next(iter(self._caught))]
                 self.take(noted)
                 if self._held() > self._most:
                     self.write_due(every=True)
@@ -307,6 +310,7 @@ class Snapshots:
     def _advance(self, name: str, session: _Session, progress: Progress, count: int) -> None:
         session.progress = self._progress[name] = progress
         session.pending = session.pending[count:]
+        session.ids = {one.id for one in session.pending}
         session.bytes = session.over = 0
         kept = msgspec.structs.replace(progress, seen=set(), last=_newest(progress))
         self._append(_Line(name, kept))

@@ -9,7 +9,7 @@ and never counted as turns of the user.
 import contextlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -106,12 +106,14 @@ def placed_in(folder: Path, broken: list[str], since_us: int = 0) -> Iterator[tu
             broken.append(f"{read.path}:{read.line}")
 
 
-def ids_in(folder: Path, since_us: int) -> set[str]:
-    """The ids of all exchanges of the journal; the rest of a line is not decoded."""
+def ids_in(folder: Path, since_us: int, wanted: Container[str]) -> set[str]:
+    """Which of these ids the exchanges of the journal have; the rest of a line is not decoded."""
     found = set[str]()
     for read in read_journal(folder, since_us):
         with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
-            found.add(_identified.decode(read.data or b"").id)
+            name = _identified.decode(read.data or b"").id
+            if name in wanted:
+                found.add(name)
     return found
 
 
