@@ -83,7 +83,7 @@ def measure(row: Row, size: int, agent_spread: float, setting: Setting) -> Outco
     tasks = frozenset(f"task-{k}" for k in range(size))
     slots = [
         slot
-        for night in range(1, DEFAULT.nights + 1)
+        for night in range(1, DEFAULT.most_nights + 1)
         for slot in schedule("gatebench", tasks, night, shown=frozenset())
     ]
     chance = random.Random(f"{setting.seed} {row.name} {size} {agent_spread}")  # noqa: S311 - a simulation, no secret
@@ -92,15 +92,16 @@ def measure(row: Row, size: int, agent_spread: float, setting: Setting) -> Outco
         coming = replays(slots, world(chance, row.edit, agent_spread, setting.score))
         gate, before, after = Gate(), list[float](), list[float]()
         for count, pair in enumerate(coming, start=1):
-            if not gate.decided:
+            is_over = gate.decided or pair.night > gate.nights
+            if not is_over:
                 gate.offer(pair)
                 paid += 2
             if count <= size:
                 before.append(pair.baseline or 0.0)
                 after.append(pair.candidate or 0.0)
-            elif gate.decided:
+            elif is_over:
                 break
-        adopted += gate.decision(nights_over=DEFAULT.nights).answer is Answer.ADOPT
+        adopted += gate.decision(nights_over=DEFAULT.most_nights).answer is Answer.ADOPT
         by_peer += setting.peer.adopts(before, after)
     return Outcome(adopted / setting.trials, by_peer / setting.trials, paid / setting.trials)
 

@@ -39,8 +39,9 @@ def test_no_two_slots_of_an_experiment_share_a_replicate(tasks: frozenset[str]) 
 def test_the_gate_has_room_for_all_that_is_scheduled(tasks: frozenset[str]) -> None:
     decision = decide([Pair(slot.night, slot.task, 1, 1) for slot in three_nights("e", tasks)], Rules(reject_at=10**99))
 
-    assert (decision.pairs_used, decision.pairs_ignored) == (6 * len(tasks), 0)
-    assert decision.reason == "exhausted"
+    assert (decision.pairs_used, decision.pairs_ignored, decision.nights) == (6 * len(tasks), 0, 4)
+    assert decision.reason == "undecided", "who is steady has another night"
+    assert Gate(Rules(steady_nights=3)).nights == 3
 
 
 def test_the_order_is_the_same_on_every_machine() -> None:

@@ -53,8 +53,11 @@ def full(nights: str, *rounds: str) -> str:
         ("++++++", "adopt", "certified", 6),
         # Ties are no evidence for it, and in the end evidence that it is not worth having.
         ("+++++=", "trial", "undecided", 6),
-        ("=" * 17, "continue", "undecided", 17),
-        ("=" * 18, "reject", "futile", 18),
+        ("=" * 21, "continue", "undecided", 21),
+        ("=" * 22, "reject", "futile", 22),
+        # Pairs that scatter say less.
+        ("+-+-" + "=" * 22, "continue", "undecided", 26),
+        ("+-+-" + "=" * 23, "reject", "futile", 27),
         # One loss costs more than one win brings.
         ("+++++-", "continue", "undecided", 6),
         ("+++++-+", "trial", "undecided", 7),
@@ -134,6 +137,34 @@ def test_a_candidate_without_a_decision_ends_with_its_last_night(offered: str, n
     assert (decision.reason == "exhausted") == (answer == "reject")
 
 
+# Eight tasks of three nights: 48 pairs, of which these have a winner.
+CALM = "+-+=====", "========"
+WILD = "+-+-====", "+-+-===="
+
+
+@pytest.mark.parametrize(
+    ("offered", "nights_over", "answer", "nights", "worth"),
+    [
+        # Until something scatters, replays agree.
+        ("=", 0, "continue", 4, 0.12),
+        ("+", 0, "continue", 3, 0.15),
+        # The mean square is 9/48 = .19 in the first case and below .12 in the second.
+        (full("1", *CALM) + " " + full("23", *CALM), 3, "reject", 3, 0.15),
+        (full("1", *CALM) + " " + full("23", "+=======", "========"), 3, "continue", 4, 0.12),
+        (full("1", *CALM) + " " + full("23", "+=======", "========"), 4, "reject", 4, 0.12),
+        # What a fourth night brings is evidence, and changes nothing about its being there.
+        (full("1", *CALM) + " " + full("23", "+=======", "========") + " 4a- 4b+ 4c-", 3, "continue", 4, 0.12),
+        (full("123", *WILD) + " 4a=", 0, "reject", 3, 0.15),
+    ],
+)
+def test_who_scatters_little_is_asked_for_less_and_has_another_night(
+    offered: str, nights_over: int, answer: str, nights: int, worth: float
+) -> None:
+    decision = decide(transcript(offered), Rules(reject_at=10**9), nights_over=nights_over)
+
+    assert (decision.answer.value, decision.nights, decision.worth) == (answer, nights, worth)
+
+
 def test_a_task_that_comes_late_in_the_last_night_still_counts() -> None:
     gate = Gate()
     for pair in transcript("1a+ 1a+ 2a+ 2a+ 3a= 3a="):
@@ -174,9 +205,9 @@ def expected_wealth(gains: "list[int | Fraction]") -> Fraction:
     [
         ([0.5] * 20, 10),
         ([0.1] * 60, 42),  # less than is worth having, and yet surely more than nothing
-        ([0.05] * 60, 26),
+        ([0.05] * 60, 37),
         ([-0.5] * 20, 5),
-        ([1 / 6, -1 / 6] * 30, 20),
+        ([1 / 6, -1 / 6] * 30, 24),
     ],
 )
 def test_soft_scores_are_evidence_by_their_size(gains: list[float], decided_at: int) -> None:
@@ -205,7 +236,8 @@ def test_a_threshold_is_reached_exactly_or_not_at_all(rules: Rules, offered: str
 
 @pytest.mark.parametrize(("adopt_at", "answer"), [(2, "adopt"), (3, "reject")])
 def test_certification_goes_before_futility_when_one_pair_proves_both(adopt_at: int, answer: str) -> None:
-    rules = Rules(adopt_at=adopt_at, reject_at=2, worth=Fraction(1, 2))  # a gain of 1/4 is the same to both
+    half = Fraction(1, 2)
+    rules = Rules(adopt_at=adopt_at, reject_at=2, worth=half, steady_worth=half)  # a gain of 1/4 is the same to both
 
     decision = decide(fresh([0.25] * 7), rules)
 

@@ -65,7 +65,7 @@ def enter(
 
 
 class OpenCandidate(msgspec.Struct, frozen=True, kw_only=True):
-    """An undecided candidate and its evidence so far; `rounds` are over. `note` says what is in its way."""
+    """An undecided candidate and its evidence so far; `rounds` of its `nights` are over. `note`: what is in its way."""
 
     id: str
     target: str
@@ -75,6 +75,7 @@ class OpenCandidate(msgspec.Struct, frozen=True, kw_only=True):
     e_value: float
     pairs_used: int
     pairs_ignored: int
+    nights: int
     wins: int
     losses: int
     ties: int
@@ -196,6 +197,7 @@ def _shown_open(ledger: Database, row: CandidateRow) -> OpenCandidate:
         e_value=now.e_value,
         pairs_used=now.pairs_used,
         pairs_ignored=now.pairs_ignored,
+        nights=now.nights,
         wins=now.wins,
         losses=now.losses,
         ties=now.ties,

@@ -93,7 +93,7 @@ def _sentences(report: NightReport, lines: tuple[TaskLine, ...]) -> list[str]:
 
 def _beside(one: CandidateLine) -> str:
     """Another candidate of the night, in a sentence."""
-    said = f"Beside it {one.id} ({'; '.join(one.edits)}), round {one.round} of {DEFAULT.nights}: {one.decision}"
+    said = f"Beside it {one.id} ({'; '.join(one.edits)}), round {one.round} of {one.nights}: {one.decision}"
     return f"{said} ({one.reason}), e-value {one.e_value:.2f} after {one.pairs_used} pairs."
 
 
@@ -106,15 +106,15 @@ def _decision(report: NightReport) -> str:
             return f"Trial: {e}; {DEFAULT.trial_at} is enough to try it, {DEFAULT.adopt_at} to certify it."
         case "reject", "futile":
             return (
-                f"Rejected as futile: the pairs speak against a gain of {float(DEFAULT.worth):.0%} or more "
+                f"Rejected as futile: the pairs speak against a gain of {report.worth:.0%} or more "
                 f"with odds of {DEFAULT.reject_at} to 1; {e}."
             )
         case "reject", _:
-            return f"Rejected: {DEFAULT.nights} nights are over and {e}, where {DEFAULT.adopt_at} is needed."
+            return f"Rejected: {report.nights} nights are over and {e}, where {DEFAULT.adopt_at} is needed."
         case "ungated", _:
             return "The gate was off: the edits were recorded without a test, so nothing says that they help."
         case "continue", _:
-            left = max(0, DEFAULT.nights - (report.round or report.number))
+            left = max(0, report.nights - (report.round or report.number))
             return f"Undecided: {e}. The evidence is kept; {left} more nights may add to it."
         case _:
             return f"No candidate came before the gate: {report.reason}."

@@ -42,6 +42,7 @@ from armarius.evolve.side_by_side import Court, Heard, hear_all, leading, line_o
 from armarius.evolve.tasks import TaskFile, split_tasks
 from armarius.evolve.thinkers import Thinker
 from armarius.files import private_folder, write_atomic
+from armarius.gate.decision import DEFAULT
 from armarius.identity import hash_bytes, hash_value
 from armarius.skills.capability import new_capabilities
 from armarius.skills.document import MEMORY, diff, parse_document
@@ -318,6 +319,8 @@ class Night:
             e_value=lead.e_value if lead else 1.0,
             pairs_used=lead.pairs_used if lead else 0,
             pairs_ignored=lead.pairs_ignored if lead else 0,
+            nights=lead.nights if lead else DEFAULT.nights,
+            worth=lead.worth if lead else float(DEFAULT.worth),
             train_tasks=len(self._train),
             held_out_tasks=len(self._held_out),
             shape_only=all(task.judge.shape_only for task in self._held_out),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from armarius.codex.home import Owner
+from armarius.gate.decision import DEFAULT
 from armarius.redact import redact
 from armarius.runs.request import RunResult
 from armarius.skills.capability import Capability
@@ -41,6 +42,8 @@ class CandidateLine(msgspec.Struct, frozen=True, kw_only=True):
     pairs_used: int
     pairs_ignored: int
     pairs: tuple[PairLine, ...] = ()
+    nights: int = DEFAULT.nights
+    worth: float = float(DEFAULT.worth)
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -75,8 +78,9 @@ class NightReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `decision` is the gate's: adopt, trial, reject, continue; none when there was no candidate, ungated when it was off.
     Where several `candidates` had a round, the one told of is that which was certified, else the undecided one with the
-    best evidence, else the one heard last. `round` is the night of its gate, `waiting` have evidence and no round
-    tonight, `notes` say what became of others, `nothing_new` why nobody was proposed.
+    best evidence, else the one heard last. `round` of `nights` is the night of its gate, `worth` the gain below which
+    it is futile; `waiting` have evidence and no round tonight, `notes` say what became of others, `nothing_new` why
+    nobody was proposed.
     `runs`, `responses`, `usage` and `duration_us` count this invocation; runs that were finished
     before are used again and count with what they cost then. `shape_only` warns that the held-out
     checks look at form alone. `capabilities` are what the candidate lets an agent do anew; `shares` what each
@@ -118,6 +122,8 @@ class NightReport(msgspec.Struct, frozen=True, kw_only=True):
     sent: tuple[Sent, ...] = ()
     without_codex: str = ""
     round: int = 0
+    nights: int = DEFAULT.nights
+    worth: float = float(DEFAULT.worth)
     candidates: tuple[CandidateLine, ...] = ()
     waiting: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

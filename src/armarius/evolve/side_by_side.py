@@ -91,6 +91,8 @@ def line_of(ledger: Database, night: NightRow, one: Heard) -> CandidateLine:
         e_value=one.decision.e_value,
         pairs_used=one.decision.pairs_used,
         pairs_ignored=one.decision.pairs_ignored,
+        nights=one.decision.nights,
+        worth=one.decision.worth,
         pairs=tuple(
             PairLine(row.night, row.task, row.baseline, row.candidate) for row in kept_pairs(ledger, one.row.id)
         ),

@@ -48,7 +48,12 @@ BETS = (1, 2, 3)
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """What it takes. `adopt_at` is 1/alpha, `reject_at` 1/beta, `worth` the gain that is worth having."""
+    """What it takes. `adopt_at` is 1/alpha, `reject_at` 1/beta, `worth` the gain that is worth having.
+
+    An agent is steady while the mean square of the gains in the first `nights` lies below `steady_below`. What
+    scatters little can be told from nothing at the same cost though it is less, and so it is asked for less
+    (`steady_worth`) and gets more nights (`steady_nights`).
+    """
 
     adopt_at: int = 10
     trial_at: int = 5
@@ -56,6 +61,13 @@ class Rules(msgspec.Struct, frozen=True):
     worth: Fraction = Fraction(15, 100)
     nights: int = 3
     pairs_a_night: int = 2
+    steady_below: Fraction = Fraction(12, 100)
+    steady_worth: Fraction = Fraction(12, 100)
+    steady_nights: int = 4
+
+    @property
+    def most_nights(self) -> int:
+        return max(self.nights, self.steady_nights)
 
 
 DEFAULT = Rules()
@@ -107,7 +119,8 @@ class Decision(msgspec.Struct, frozen=True):
     """The answer and what it rests on.
 
     Every pair offered is either used or ignored: it was an `error` in an arm, `surplus` over the cap or
-    after the last night, or came `late`, after the gate had adopted or rejected.
+    after the last night, or came `late`, after the gate had adopted or rejected. `nights` is how many there
+    may be and `worth` the gain that would be worth having, as the scatter of the pairs so far has them.
     """
 
     answer: Answer
@@ -121,6 +134,8 @@ class Decision(msgspec.Struct, frozen=True):
     errors: int
     surplus: int
     late: int
+    nights: int
+    worth: float
 
     @property
     def pairs_used(self) -> int:
@@ -136,7 +151,8 @@ class Gate:
 
     Adopts when the wealth bet against "the mean gain is not above 0" reaches `adopt_at`; rejects as futile
     when the wealth bet against "it is at least `worth`" reaches `reject_at`. Neither error is likelier
-    than one in that many, however often one looks (see `_Wealth`).
+    than one in that many, however often one looks (see `_Wealth`), and whatever of the past decides when one
+    stops: to give a steady agent another night costs nothing of that.
 
     Where the theory stops: that holds of each pair given the past, but a second replay of a task is no
     fresh draw of the user's work. Enough replays of few tasks would certify the luck of drawing them, so
@@ -149,6 +165,9 @@ class Gate:
         self._rules = rules
         self._for = _Wealth()
         self._against = _Wealth()
+        self._against_less = _Wealth()
+        self._squares = Fraction(0)
+        self._squared = 0
         self._reached: Literal["certified", "futile"] | None = None
         self._used: Counter[tuple[int, str]] = Counter()
         self._tasks: set[str] = set()
@@ -156,6 +175,11 @@ class Gate:
         self._total_gain = Fraction(0)
         self._wins = self._losses = self._ties = 0
         self._errors = self._surplus = self._late = 0
+
+    @property
+    def nights(self) -> int:
+        """How many nights there may be. It says nothing of which arm is better, and so no pair is chosen by that."""
+        return self._rules.most_nights if self._is_steady else self._rules.nights
 
     @property
     def decided(self) -> bool:
@@ -178,10 +202,13 @@ class Gate:
         self._latest_night = max(self._latest_night, pair.night)
         if gain is None:
             self._errors += 1
-        elif pair.night > self._rules.nights or self._used[slot] == self._rules.pairs_a_night:
+        elif pair.night > self.nights or self._used[slot] == self._rules.pairs_a_night:
             self._surplus += 1
         else:
             self._used[slot] += 1
+            if pair.night <= self._rules.nights:  # what it has of the nights beyond cannot end them
+                self._squares += gain * gain
+                self._squared += 1
             self._settle(gain)
 
     def decision(self, *, nights_over: int = 0) -> Decision:
@@ -206,7 +233,17 @@ class Gate:
             errors=self._errors,
             surplus=self._surplus,
             late=self._late,
+            nights=self.nights,
+            worth=float(self._worth),
         )
+
+    @property
+    def _is_steady(self) -> bool:
+        return self._squares < self._rules.steady_below * self._squared
+
+    @property
+    def _worth(self) -> Fraction:
+        return self._rules.steady_worth if self._is_steady else self._rules.worth
 
     def _settle(self, gain: Fraction) -> None:
         self._total_gain += gain
@@ -215,10 +252,11 @@ class Gate:
         self._ties += gain == 0
         self._for.bet_on(gain)
         self._against.bet_on(self._rules.worth - gain)
+        self._against_less.bet_on(self._rules.steady_worth - gain)
         # A small soft gain, above 0 and below `worth`, feeds both; what is proven goes first.
         if self._for.has_reached(self._rules.adopt_at):
             self._reached = "certified"
-        elif self._against.has_reached(self._rules.reject_at):
+        elif (self._against_less if self._is_steady else self._against).has_reached(self._rules.reject_at):
             self._reached = "futile"
 
     def _answer(self, nights_over: int) -> tuple[Answer, Reason]:
@@ -226,13 +264,13 @@ class Gate:
             return Answer.ADOPT, "certified"
         if self._reached == "futile":
             return Answer.REJECT, "futile"
-        if max(nights_over, self._latest_night - 1) >= self._rules.nights or self._last_night_is_full():
+        if max(nights_over, self._latest_night - 1) >= self.nights or self._last_night_is_full():
             return Answer.REJECT, "exhausted"
         trial = self._for.has_reached(self._rules.trial_at)
         return (Answer.TRIAL if trial else Answer.CONTINUE), "undecided"
 
     def _last_night_is_full(self) -> bool:
-        last = self._rules.nights
+        last = self.nights
         return self._latest_night == last and all(
             self._used[last, task] == self._rules.pairs_a_night for task in self._tasks
         )

@@ -11,7 +11,7 @@ fails, as two replays of one task with one skill have, and either arm may have t
 help some tasks and harm others, and graded scores say more than 0 and 1: take it for a plan.
 """
 
-import math
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,8 +29,7 @@ FLIPS = 0.3
 MOST_TASKS = 100
 _WANTED = 0.8
 _NEGLIGIBLE = 1e-7
-_ADOPTS = math.inf
-_AT_ONCE = 1e-9  # fewer ties than none
+_SHARES = tuple(bet / 4 for bet in BETS)
 
 
 class Chance(msgspec.Struct, frozen=True):
@@ -103,14 +102,16 @@ class _Table:
     def __init__(self, pairs: int, rules: Rules) -> None:
         self._pairs = pairs
         self._rules = rules
-        self._limits: dict[tuple[int, int], float] = {}
+        self._limits: dict[tuple[int, int], _Limits] = {}
 
     def chance(self, gain: float, flips: float) -> Chance:
         loss = (1 - gain) * flips / 2
         win = gain + loss
         tie = max(0.0, 1 - win - loss)
         alive, adopted, tonight, offered = {(0, 0): 1.0}, 0.0, 0.0, 0.0
-        for pair in range(1, self._rules.nights * self._pairs + 1):
+        for pair in range(1, self._rules.most_nights * self._pairs + 1):
+            if pair == self._rules.nights * self._pairs + 1:
+                alive = {state: mass for state, mass in alive.items() if self._is_steady(state, pair - 1)}
             offered += sum(alive.values())
             after = dict[tuple[int, int], float]()
             for (won, lost), mass in alive.items():
@@ -118,33 +119,51 @@ class _Table:
                     share = chance * mass
                     if share <= _NEGLIGIBLE:
                         continue
-                    limit = self._limits.get(state) or self._limit(state)
-                    if limit == _ADOPTS:
+                    limits = self._limits.get(state) or self._limit(state)
+                    if limits.adopts:
                         adopted += share
-                    elif pair - state[0] - state[1] < limit:
+                    elif pair - sum(state) < (limits.steady if self._is_steady(state, pair) else limits.usual):
                         after[state] = after.get(state, 0.0) + share
             alive = after
             if pair == self._pairs:
                 tonight = adopted
         return Chance(gain, tonight, adopted, 2 * offered)
 
-    def _limit(self, state: tuple[int, int]) -> float:
-        """With how many ties the gate rejects there, as a tie tells for it a little; or that it adopts."""
+    def _is_steady(self, state: tuple[int, int], pair: int) -> bool:
+        """Whether an agent counts as steady after so many pairs; who is not gets no further night."""
+        below = self._rules.steady_below
+        return pair > self._rules.nights * self._pairs or sum(state) * below.denominator < below.numerator * pair
+
+    def _limit(self, state: tuple[int, int]) -> "_Limits":
+        """What the gate does there."""
         won, lost = state
-        rules, worth = self._rules, float(self._rules.worth)
-        bets = [bet / 4 for bet in BETS]
-        gained = sum((1 + bet) ** won * (1 - bet) ** lost for bet in bets)
-        if gained >= rules.adopt_at * len(bets):
-            self._limits[state] = _ADOPTS
-            return _ADOPTS
-        purses = [(1 + bet * (worth - 1)) ** won * (1 + bet * (worth + 1)) ** lost for bet in bets]
-        ties = 1  # nothing is below one: the state itself was asked before, and did not reject
-        if sum(purses) >= rules.reject_at * len(bets):
-            ties = _AT_ONCE
+        rules = self._rules
+        gained = sum((1 + bet) ** won * (1 - bet) ** lost for bet in _SHARES)
+        if gained >= rules.adopt_at * len(_SHARES):
+            limits = _ADOPTS
         else:
-            grown = [purse * (1 + bet * worth) for purse, bet in zip(purses, bets, strict=True)]
-            while sum(grown) < rules.reject_at * len(bets):
-                grown = [purse * (1 + bet * worth) for purse, bet in zip(grown, bets, strict=True)]
-                ties += 1
-        self._limits[state] = ties
+            usual, steady = (self._ties(won, lost, float(worth)) for worth in (rules.worth, rules.steady_worth))
+            limits = _Limits(usual=usual, steady=steady)
+        self._limits[state] = limits
+        return limits
+
+    def _ties(self, won: int, lost: int, worth: float) -> int:
+        """With how many ties the gate rejects, as a tie tells for it a little."""
+        enough = self._rules.reject_at * len(_SHARES)
+        purses = [(1 + bet * (worth - 1)) ** won * (1 + bet * (worth + 1)) ** lost for bet in _SHARES]
+        ties = 0
+        while sum(purses) < enough:
+            purses = [purse * (1 + bet * worth) for purse, bet in zip(purses, _SHARES, strict=True)]
+            ties += 1
         return ties
+
+
+class _Limits(NamedTuple):
+    """From how many ties on the gate rejects, by whether the agent is steady; or that it adopts."""
+
+    usual: int = 0
+    steady: int = 0
+    adopts: bool = False
+
+
+_ADOPTS = _Limits(adopts=True)

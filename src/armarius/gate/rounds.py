@@ -17,7 +17,7 @@ import msgspec
 __all__ = ["MOST_OPEN", "ROUNDS_A_NIGHT", "Standing", "in_excess", "rounds_tonight"]
 
 ROUNDS_A_NIGHT = 3
-"""With one new candidate a night, and three nights for each, nobody waits but after an adoption."""
+"""With one new candidate a night, and three nights for most, hardly anybody waits."""
 
 MOST_OPEN = 6
 

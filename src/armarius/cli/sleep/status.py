@@ -18,7 +18,6 @@ from armarius.evolve.candidates import OpenCandidate, undecided
 from armarius.evolve.drift import DriftLine, drift_lines
 from armarius.evolve.records import QUERIES, NightRow, ProposalRow
 from armarius.evolve.report import NightReport
-from armarius.gate.decision import DEFAULT
 from armarius.gate.drift import ALARM_AT
 from armarius.settings import Settings
 
@@ -95,7 +94,7 @@ def _say_candidates(candidates: Sequence[OpenCandidate]) -> None:
     rows = [
         (
             one.id,
-            f"{one.rounds} of {DEFAULT.nights}",
+            f"{one.rounds} of {one.nights}",
             f"{one.e_value:.2f}",
             f"{one.wins}/{one.losses}/{one.ties}",
             "; ".join(one.edits)[:_MOST_SHOWN],
