@@ -3,7 +3,9 @@
 import click
 import msgspec
 
+from armarius.cli.numbers import Within
 from armarius.cli.output import print_json, print_table, say
+from armarius.gate.decision import DEFAULT
 from armarius.gate.power import FLIPS, MOST_TASKS, Plan, plan_for
 
 _USUAL = (5, 10, 20, 50)
@@ -25,7 +27,7 @@ class GatePlan(msgspec.Struct, frozen=True):
 )
 @click.option(
     "--flips",
-    type=click.FloatRange(0, 1),
+    type=Within(0, 1),
     default=FLIPS,
     show_default=True,
     help="How often two replays of a task with the same skill end differently.",
@@ -41,7 +43,8 @@ def command(*, tasks: tuple[int, ...], flips: float, as_json: bool) -> int:
     head = ("TASKS", "CERTIFIES", "RUNS A NIGHT", "USELESS", *(f"+{gain:.0%}" for gain in gains), "DETECTS")
     print_table(head, [_row(plan, gains) for plan in plans])
     say("")
-    say(f"Chance of adoption within three nights, when {flips:.0%} of the tasks flip between two replays.")
+    nights = f"within {DEFAULT.nights} nights ({DEFAULT.most_nights} where little scatters)"
+    say(f"Chance of adoption {nights}, when {flips:.0%} of the tasks flip between two replays.")
     say("DETECTS is the smallest gain that is adopted four times in five. Tasks are those held out, not all.")
     return 0
 
