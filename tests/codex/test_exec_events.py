@@ -279,6 +279,12 @@ def test_an_end_in_an_unknown_shape_is_an_end_all_the_same(end: dict[str, Any], 
     assert (stream.state, stream.error, stream.bad_lines) == (TurnState(state), error, ())
 
 
+@pytest.mark.parametrize(("count", "counted"), [(7, 7), (0, 0), (-5, 0), (1 << 60, 0), ("7", 0), (7.5, 0)])
+def test_tokens_are_counted_as_far_as_they_can_be_an_amount(count: object, counted: int) -> None:
+    stream = read(*START, {"type": "turn.completed", "usage": {"input_tokens": count, "output_tokens": 2}})
+    assert stream.usage == Usage(input=counted, output=2)
+
+
 @pytest.mark.parametrize(
     "fields",
     [{"text": 7}, {"text": None}, {"id": 1}, {"changes": None}, {"changes": [1]}, {"exit_code": "0"}, {"status": {}}],

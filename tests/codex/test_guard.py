@@ -149,6 +149,14 @@ def test_a_cancel_gives_the_program_the_chance_to_end_well(stage: Stage) -> None
     assert not attempt.cancel()
 
 
+def test_a_guard_that_was_stopped_hears_a_cancel(stage: Stage) -> None:
+    attempt = stage.run("echo up > {fifo}; " + FOREVER)
+    assert stage.hear() == "up"
+    os.kill(json.loads((attempt.folder / "guard.json").read_bytes())["pid"], signal.SIGSTOP)
+    assert attempt.cancel()
+    assert attempt.wait().outcome == "cancelled"
+
+
 def test_a_cancel_is_heard_from_the_first_moment_on(tmp_path: Path) -> None:
     launch = Launch(argv=("/bin/sleep", "600"), environ={}, cwd="/", deadline_s=30)
     for number in range(6):

@@ -38,6 +38,8 @@ OTHER_THREAD = "other-thread"
 END_OF_TURN = r'\{"type":"turn\.(?:completed|failed)"'
 """The line after which codex ends. 0.163 was seen, rarely, to use a processor without end instead."""
 
+_MOST_TOKENS = 1 << 48
+
 _RETRY_OF_LOGIN = r'\{"type":"error","message":"Reconnecting[^"]*unexpected status 40[13]\b'
 
 
@@ -302,7 +304,7 @@ def _failure(raw: msgspec.Raw) -> str:
 
 
 def _usage(raw: msgspec.Raw) -> Usage:
-    told = {name: count for name, count in _part(raw).items() if isinstance(count, int)}
+    told = {name: count for name, count in _part(raw).items() if isinstance(count, int) and 0 <= count <= _MOST_TOKENS}
     return Usage(
         input=told.get("input_tokens", 0),
         cached_input=told.get("cached_input_tokens", 0),

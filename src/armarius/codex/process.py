@@ -181,6 +181,7 @@ class Attempt:
         if guard.identity_of(who["pid"]) != who:
             return False
         os.kill(who["pid"], signal.SIGTERM)
+        os.kill(who["pid"], signal.SIGCONT)  # it may have been stopped, and would hear nothing
         return True
 
     @property

@@ -49,6 +49,7 @@ _FAILED = frozenset({ItemStatus.FAILED, ItemStatus.DECLINED})
 _BUDGET_HINT = "go on in its thread with `armarius resume` and a budget of its own"
 _LEASE_HINT = "see `armarius resources list`, then run it again"
 _STAYS = "a thread stays with its login, so that no other lane can go on with it"
+_AGAIN_HINT = "see what went before with `armarius runs logs`, and ask again with `armarius runs retry`"
 _LIVE_HINT = "wait until its turn is over, or interrupt it"
 _LOGIN_HINT = "run `codex login`, or set the key your provider names in config.toml"
 
@@ -292,7 +293,7 @@ def _provider_problem(message: str, retry_at_us: int | None) -> Problem:
     if status == _RATE_STATUS or _USAGE_LIMIT.match(message):
         hint = "wait for the limit to reset" if retry_at_us is None else f"try again at {rfc3339(retry_at_us)}"
         return Problem("rate-limited", text, hint, retry_at_us=retry_at_us)
-    return Problem("turn-failed", text)
+    return Problem("turn-failed", text, _AGAIN_HINT)
 
 
 def _wider(request: RunRequest, recorded: tuple[Turn, ...]) -> str:
