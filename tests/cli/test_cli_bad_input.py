@@ -39,6 +39,7 @@ FILES = {
     "overlap.json": task_file(task("a", split="train"), task("b", task="Do A!", split="held_out")),
     "operator.json": task_file(task("a", {"op": "contians", "arg": "x"}), task("b")),
     "pattern.json": task_file(task("a", {"op": "regex", "arg": "a(b"}), task("b")),
+    "vacuous.json": task_file(task("a", {"op": "regex", "arg": ".*"}), task("b")),
     "unchecked.json": task_file(task("a") | {"judge": {"kind": "rule", "checks": []}}),
     "blank.json": task_file(task("a", task="  "), task("b")),
     "empty.json": b"",
@@ -157,6 +158,7 @@ ROWS = [
         "operator.json:…: task 'a', …: unknown operator 'contians'; did you mean 'contains'…",
     ),
     (f"{NIGHT} pattern.json", 3, "pattern.json:…: task 'a', …: invalid pattern 'a(b'…missing ): a(b (syntax of RE2)…"),
+    (f"{NIGHT} vacuous.json", 3, "vacuous.json:…: task 'a', …: the pattern '.*' is found in every answer, so …"),
     (
         f"{NIGHT} unchecked.json",
         3,

@@ -162,7 +162,7 @@ class Namer:
 
 
 NAMED = {"op": "contains", "text": "rain", "number": None, "because": "k1 says so"}
-WRONG = [NAMED | {"text": "snow"}, NAMED | {"op": "regex", "text": "("}, NAMED | {"op": "max_chars"}]
+WRONG = [NAMED | {"text": "snow"}, NAMED | {"op": "regex", "text": "("}, NAMED | {"op": "regex", "text": ".*"}]
 
 
 def kinds(name: str, *checks: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import click
 from armarius.audit.consult import Consultation, Question, consult
 from armarius.budget import NO_BUDGET, parse_budget
 from armarius.cli.database import named
+from armarius.cli.numbers import MOST_S, Within
 from armarius.cli.output import print_json, say
 from armarius.cli.running import read_prompt
 from armarius.dispatch.api import Options, open_dispatch
@@ -21,7 +22,7 @@ from armarius.errors import NoAnswer
 @click.option("--model", help="The model that is asked.")
 @click.option("--effort", help="Reasoning effort, e.g. low, medium, high.")
 @click.option("--lane", help="The reviewer's login; the author's is that of its session.")
-@click.option("--timeout", type=float, help="Seconds until an answer is given up.")
+@click.option("--timeout", type=Within(0, MOST_S, min_open=True), help="Seconds until an answer is given up.")
 @click.option("--budget", metavar="MEASURE=N,…", help="What each answer may use up: tokens, requests, minutes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(*, run: str, finding: str, diff: bool, fresh: bool, as_json: bool, **typed: Any) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 import click
 import msgspec
 
+from armarius.cli.numbers import MOST_S, Within
 from armarius.cli.output import print_json, say
 from armarius.cli.running import Flags, Outputs, flags, folder_of, read_prompt, words_of
 from armarius.cli.sharing import waiting_of
@@ -18,7 +19,7 @@ from armarius.errors import UsageError
 @click.argument("command_words", metavar="[-- CMD…]", nargs=-1, type=click.UNPROCESSED)
 @click.option("--done-when", metavar="CMD", help="The command that decides; split as a shell would, run without one.")
 @click.option("--max-turns", type=click.IntRange(1, 1000), help="Turns at most.")
-@click.option("--check-timeout", type=click.FloatRange(0, min_open=True), default=CHECK_S, help="Seconds for CMD.")
+@click.option("--check-timeout", type=Within(0, MOST_S, min_open=True), default=CHECK_S, help="Seconds for CMD.")
 @click.option("--resume", "goal", metavar="GOAL|RUN", help="Take up a goal that is not done, with its settings.")
 @flags(lane=True)
 def command(  # click hands over one argument a flag

@@ -2,6 +2,7 @@
 
 import click
 
+from armarius.cli.numbers import MOST_S, Within
 from armarius.cli.output import say
 from armarius.sharing.site import Waiting
 
@@ -25,7 +26,7 @@ NEEDING = (
         multiple=True,
         help="What it holds while it runs: gpu:1, port:8080, mcp:NAME, NAME:2.",
     ),
-    click.option("--wait", type=click.FloatRange(0), metavar="SECONDS", help="Wait at most so long for what it holds."),
+    click.option("--wait", type=Within(0, MOST_S), metavar="SECONDS", help="Wait at most so long for what it holds."),
 )
 
 

@@ -11,6 +11,7 @@ from armarius.audit.validation import LARGEST_ACCEPTANCE, Network, Order, Valida
 from armarius.audit.verdict import text_of
 from armarius.budget import NO_BUDGET, parse_budget
 from armarius.cli.database import named
+from armarius.cli.numbers import MOST_S, Within
 from armarius.cli.output import print_json, say
 from armarius.dispatch.api import open_dispatch
 from armarius.dispatch.desk import Options
@@ -47,7 +48,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--model", help="The judge's model.")
 @click.option("--effort", help="Reasoning effort, e.g. low, medium, high.")
 @click.option("--lane", help="The login to use: one of `armarius lanes`, or `own`.")
-@click.option("--timeout", type=float, help="Seconds until a judge is ended.")
+@click.option("--timeout", type=Within(0, MOST_S, min_open=True), help="Seconds until a judge is ended.")
 @click.option("--budget", metavar="MEASURE=N,…", help="What each judge may use up: tokens, requests, minutes, agents.")
 @click.option("--json", "as_json", is_flag=True, help="Print the validation as one JSON object.")
 def command(  # click hands over one argument a flag

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from armarius import settings as configuration
+from armarius.cli.numbers import MOST_S, Within
 from armarius.cli.output import print_json, say
 from armarius.clock import SystemClock
 from armarius.errors import NoAnswer, UsageError
@@ -22,7 +23,6 @@ from armarius.watch.values import WatchedValue
 
 _SHOWN = 400
 _SHORT = 13
-_MOST_S = 10_000_000.0
 
 
 @click.command()
@@ -35,10 +35,10 @@ _MOST_S = 10_000_000.0
 @click.option("--until", type=click.Choice([kind.value for kind in Kind]), multiple=True, help="End at this signal.")
 @click.option("--max-events", type=click.IntRange(1), default=10, show_default=True, help="End after so many signals.")
 @click.option(
-    "--stall", type=click.FloatRange(0, _MOST_S, min_open=True), default=600, show_default=True,
+    "--stall", type=Within(0, MOST_S, min_open=True), default=600, show_default=True,
     help="Seconds without a word in an open turn.",
 )  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(0, _MOST_S, min_open=True), help="Seconds until the watch ends.")
+@click.option("--timeout", type=Within(0, MOST_S, min_open=True), help="Seconds until the watch ends.")
 @click.option("--cursor", type=click.Path(dir_okay=False, path_type=Path), help="Go on where the last watch stopped.")
 @click.option("--notify", is_flag=True, help="Show each signal as a desktop notification.")
 @click.option("--exec", "commands", metavar="CMD", multiple=True, help="Run this for each signal: JSON on its input.")

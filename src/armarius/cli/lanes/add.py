@@ -3,7 +3,7 @@
 import click
 
 from armarius import settings as configuration
-from armarius.cli.counts import COUNT
+from armarius.cli.numbers import COUNT
 from armarius.cli.output import print_json, say
 from armarius.clock import SystemClock
 from armarius.codex.billing import Kind

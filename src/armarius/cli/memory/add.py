@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from armarius.cli.memory.place import AS_JSON, SCOPE, expiry_us, print_notes, scope_of, the_memory
+from armarius.cli.numbers import Within
 from armarius.errors import DataError, UsageError
 from armarius.files import read_bounded
 from armarius.memory.notes import Kind
@@ -27,7 +28,7 @@ _LARGEST = 8 << 20
 @click.option("--file", "document", type=click.Path(path_type=Path), help="A document, kept in pieces.")
 @SCOPE
 @click.option("--expires", metavar="TIME", help="How long it holds: 12h, 30d, 8w.")
-@click.option("--confidence", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="How sure it is.")
+@click.option("--confidence", type=Within(0, 1), default=1.0, show_default=True, help="How sure it is.")
 @click.option("--source", default="user", show_default=True, help="Where it comes from.")
 @AS_JSON
 def command(  # one for each flag

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import click
 
 from armarius import settings as configuration
+from armarius.cli.numbers import Within
 from armarius.cli.output import print_json, say
 from armarius.clock import SystemClock
 from armarius.install.profile import client_token
@@ -49,7 +50,7 @@ from armarius.settings import Settings
 )
 @click.option(
     "--reload-seconds",
-    type=click.FloatRange(5, 86_400),
+    type=Within(5, 86_400),
     default=30.0,
     show_default=True,
     help="How long between two looks, with --reload poll.",
@@ -61,7 +62,7 @@ from armarius.settings import Settings
 )
 @click.option(
     "--snapshot-idle",
-    type=click.FloatRange(1, 86_400),
+    type=Within(1, 86_400),
     default=180.0,
     show_default=True,
     metavar="SECONDS",

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from armarius.cli.database import load
+from armarius.cli.numbers import Within
 from armarius.cli.output import print_json, say
 from armarius.cli.resources.opened import obtaining
 from armarius.errors import UsageError
@@ -23,9 +24,9 @@ _KINDS = ("counter", "processes", "containers", "gpu", "probe")
 @click.option("--units", type=int, help="How many may be held at a time; 1 unless said.")
 @click.option("--pattern", "patterns", multiple=True, help="Busy while a process matches (processes); RE2.")
 @click.option("--container", "names", multiple=True, help="Busy while it uses CPU (containers).")
-@click.option("--most-cpu", type=float, help="Percent of a core that is not yet busy (containers).")
+@click.option("--most-cpu", type=Within(0, 100_000), help="Percent of a core that is not yet busy (containers).")
 @click.option("--most-memory", type=int, help="MiB in use that are not yet busy (gpu).")
-@click.option("--most-utilisation", type=float, help="Percent that is not yet busy (gpu).")
+@click.option("--most-utilisation", type=Within(0, 100_000), help="Percent that is not yet busy (gpu).")
 @click.option("--most-apps", type=int, help="Compute programs that are not yet busy (gpu).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(*, name: str, kind: str, as_json: bool, **said: object) -> int:

@@ -6,7 +6,7 @@ import sys
 import click
 
 from armarius.cli.database import load
-from armarius.cli.numbers import Within
+from armarius.cli.numbers import MOST_S, Within
 from armarius.cli.output import print_json, say
 from armarius.cli.resources.opened import obtaining, opened_leases
 from armarius.errors import HostError, UsageError
@@ -17,7 +17,6 @@ from armarius.resources.obtaining import Heartbeat, Renewal, environ_of
 from armarius.resources.report import LeaseReport, lease_report
 from armarius.settings import Settings
 
-_MOST_S = 10_000_000.0
 _SECONDS = re.compile(r"[0-9.]+")
 
 
@@ -26,7 +25,7 @@ _SECONDS = re.compile(r"[0-9.]+")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="-- CMD...")
 @click.option("--and", "others", metavar="NEED", multiple=True, help="Something else that it needs, too.")
 @click.option("--wait", is_flag=True, help="Wait until all of it is free.")
-@click.option("--timeout", type=Within(0, _MOST_S, min_open=True), help="Seconds to wait at most; implies --wait.")
+@click.option("--timeout", type=Within(0, MOST_S, min_open=True), help="Seconds to wait at most; implies --wait.")
 @click.option(
     "--expiry", type=Within(2, 86_400), default=60, show_default=True,
     help="Seconds until a lease that nobody renews is free.",

@@ -3,6 +3,7 @@
 import click
 
 from armarius.cli.database import load
+from armarius.cli.numbers import MOST_S, Within
 from armarius.cli.runs.lines import AS_JSON, keeper, print_runs
 from armarius.dispatch.afterwards import wait_for
 from armarius.dispatch.detached import see_to_worker
@@ -11,7 +12,7 @@ from armarius.runs.records import find_run
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@click.option("--timeout", type=click.FloatRange(0), help="Seconds to wait at most; then the exit code is 6.")
+@click.option("--timeout", type=Within(0, MOST_S), help="Seconds to wait at most; then the exit code is 6.")
 @AS_JSON
 def command(*, runs: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
     """Wait until runs are over.

@@ -15,8 +15,7 @@ import msgspec
 
 from armarius import settings as configuration
 from armarius.budget import Budget
-from armarius.cli.counts import COUNT
-from armarius.cli.numbers import Within
+from armarius.cli.numbers import COUNT, Within
 from armarius.clock import SystemClock, rfc3339
 from armarius.errors import Failed, HostError, NoAnswer, UsageError
 from armarius.evolve.directly import AnEndpoint, ByHand, Directly
@@ -132,9 +131,7 @@ _OPTIONS = (
     ),
     click.option("--budget-tokens", type=COUNT, help="Stop when so many tokens are used up: 200k, 2M."),
     click.option("--budget-requests", type=COUNT, help="Stop after so many answers of the model."),
-    click.option(
-        "--budget-minutes", type=Within(0, 10_000_000, min_open=True), help="Stop after so many minutes."
-    ),
+    click.option("--budget-minutes", type=Within(0, 10_000_000, min_open=True), help="Stop after so many minutes."),
     click.option("--auto-adopt", is_flag=True, help="Make live at once what the gate certifies."),
     click.option("--expect-adopt", is_flag=True, help="Exit with 1 or 6 unless the gate certifies a candidate."),
     click.option(
