@@ -1,6 +1,7 @@
 """Files that are there whole or not at all.
 
-Owns atomic writes, bounded reads, private folders and locks. Does not own what is written.
+Owns atomic writes, replacing a file that others write too, bounded reads, private folders and locks. Does not own
+what is written.
 Invariant: after `write_atomic` returns, the new bytes survive a power cut; before that, the old
 ones do. No reader ever sees a mixture. `read_bounded` never waits on a pipe and never reads more
 than it was told to. A lock ends with its block or with its process, whichever comes first.
@@ -14,11 +15,21 @@ import secrets
 import stat
 from collections.abc import Generator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from armarius.errors import ArmariusError, DataError, HostError
 
-__all__ = ["file_kind", "locked", "open_atomic", "private_folder", "read_bounded", "write_atomic"]
+__all__ = [
+    "HeldFile",
+    "Seen",
+    "file_kind",
+    "held_file",
+    "locked",
+    "open_atomic",
+    "private_folder",
+    "read_bounded",
+    "write_atomic",
+]
 
 _DISK_TROUBLE = {
     errno.ENOSPC: "disk full",
@@ -80,7 +91,7 @@ def open_atomic(path: Path, *, mode: int = 0o600, durable: bool = True) -> Gener
     HostError when the disk is full or read-only.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    try:
+    with _disk_trouble_told(path):
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -96,6 +107,13 @@ def open_atomic(path: Path, *, mode: int = 0o600, durable: bool = True) -> Gener
             raise
         if durable:
             _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _disk_trouble_told(path: Path) -> Generator[None]:
+    """HostError in the place of what a full or read-only disk raises."""
+    try:
+        yield
     except OSError as error:
         if error.errno in _DISK_TROUBLE:
             raise HostError(
@@ -104,6 +122,94 @@ def open_atomic(path: Path, *, mode: int = 0o600, durable: bool = True) -> Gener
                 "free space or set ARMARIUS_HOME to another disk",
             ) from error
         raise
+
+
+class Seen(NamedTuple):
+    """A file as it was looked at: its bytes, its mode, and which file of which disk it is."""
+
+    data: bytes
+    mode: int
+    number: tuple[int, int]
+
+
+class HeldFile(NamedTuple):
+    """A name in a folder that is held open: what takes the folder's place in its path is never read nor written."""
+
+    path: Path
+    folder: int
+    limit: int
+
+    def look(self) -> Seen:
+        """The regular file of this name; OSError when there is none, a link for instance."""
+        descriptor = os.open(self.path.name, _READ, dir_fd=self.folder)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, f"is a {file_kind(status.st_mode)}", str(self.path))
+            data = file.read(self.limit + 1)
+        return Seen(data, stat.S_IMODE(status.st_mode), (status.st_dev, status.st_ino))
+
+    def replace(self, seen: Seen, data: bytes) -> bool:
+        """Put `data` in the place of what was seen; False, and nothing is written, when that is no longer there.
+
+        The last look is right before the rename, when the new bytes are on the disk already.
+        """
+        draft = f".{self.path.name}.{secrets.token_hex(6)}.tmp"
+        try:
+            with _disk_trouble_told(self.path):
+                _write_draft(draft, data, seen.mode, self.folder)
+                if not self._is_still(seen):
+                    return False
+                os.replace(draft, self.path.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+                os.fsync(self.folder)
+        finally:
+            with contextlib.suppress(OSError):  # it has its new name, or was never made
+                os.unlink(draft, dir_fd=self.folder)
+        return True
+
+    def _is_still(self, seen: Seen) -> bool:
+        """Whether name and folder lead to what was seen."""
+        try:
+            with held_file(self.path, self.limit) as now:
+                same = os.path.sameopenfile(now.folder, self.folder)
+                return same and now.look() == seen
+        except OSError:
+            return False
+
+
+@contextlib.contextmanager
+def held_file(path: Path, limit: int) -> Generator[HeldFile]:
+    """The file at an absolute path whose folder is reached by way of folders alone; OSError when a link is among them.
+
+    At most `limit` bytes and one more are ever read of it.
+    """
+    above = path.parts[:-1]
+    folder = os.open(path.anchor, _WAY if above[1:] else _FOLDER)
+    try:
+        for place, name in enumerate(above[1:], start=2):
+            below = os.open(name, _WAY if place < len(above) else _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        yield HeldFile(path, folder, limit)
+    finally:
+        os.close(folder)
+
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A folder above may be one that can be passed and not be listed.
+_WAY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _write_draft(name: str, data: bytes, mode: int, folder: int) -> None:
+    descriptor = os.open(
+        name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
+    )
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
 
 
 def private_folder(path: Path) -> Path:

@@ -200,7 +200,7 @@ def test_only_tools_that_were_executed_count_as_called() -> None:
 ALL_CHECKS: tuple[Check, ...] = (
     SectionPresent("A"),
     SectionContains(SectionText("A", "b")),
-    Regex("x*"),
+    Regex("a+"),
     MaxChars(10),
     MinChars(1),
     Contains("a"),
@@ -290,6 +290,25 @@ def test_a_pattern_that_re2_refuses_cannot_be_built(pattern: str, capfd: pytest.
     with pytest.raises(ValueError, match=r"invalid pattern .*RE2"):
         Regex(pattern)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("pattern", [".*", "^", "$", "a*", "|x", "(?:)", "(?i)x?", ".", r"\S", "(?s).+", r"[\s\S]*"])
+def test_a_pattern_that_every_answer_holds_cannot_be_built(pattern: str) -> None:
+    with pytest.raises(ValueError, match="is found in every answer"):
+        Regex(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "held", "missed"),
+    [
+        (r"\A[^!]*\z", "calm", "loud!"),
+        ("^$", "a\n\nb", "a"),
+        (r"\A.*\z", "a line", "two\nlines"),
+        (".{9}", "long " * 2, "a"),
+    ],
+)
+def test_a_pattern_that_the_empty_text_would_hold_may_tell_answers_apart(pattern: str, held: str, missed: str) -> None:
+    assert (holds(Regex(pattern), held), holds(Regex(pattern), missed)) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """From a staged proposal to the live file and back, byte for byte, through any interruption."""
 
+import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +20,18 @@ from armarius.testing.clock import FakeClock
 
 BASE = b"---\r\nname: x\r\n---\r\nold \xc3\xbc\r\n"
 PROPOSED = b"---\r\nname: x\r\n---\r\nnew\r\n"
+
+
+class Meddler(FakeClock):
+    """A clock that is asked between the look at a file and its replacement, when somebody is quick."""
+
+    def __init__(self, meddle: Callable[[], object]) -> None:
+        super().__init__()
+        self._meddle = meddle
+
+    def now_us(self) -> int:
+        self._meddle()
+        return super().now_us()
 
 
 class Desk:
@@ -154,6 +167,62 @@ def test_a_link_that_took_the_place_of_the_file_is_refused(desk: Desk, swap: str
     assert (elsewhere / "SKILL.md").read_bytes() == BASE
 
 
+@pytest.mark.parametrize("swap", ["file", "folder", "folder above", "gone"])
+def test_threat_10_a_link_that_comes_between_the_look_and_the_write_is_not_followed(
+    desk: Desk, swap: str, tmp_path: Path
+) -> None:
+    other = tmp_path / "other" / "x"
+    other.mkdir(parents=True)
+    (other / "SKILL.md").write_bytes(BASE)
+
+    def meddle() -> None:
+        match swap:
+            case "file":
+                desk.live.unlink()
+                desk.live.symlink_to(other / "SKILL.md")
+            case "folder":
+                desk.live.parent.rename(tmp_path / "before")
+                desk.live.parent.symlink_to(other)
+            case "folder above":
+                desk.live.parents[1].rename(tmp_path / "before")
+                desk.live.parents[1].symlink_to(other.parent)
+            case _:
+                desk.live.parent.rename(tmp_path / "before")
+
+    with pytest.raises(Refused if swap != "gone" else DataError):
+        staging.adopt(desk.ledger, Meddler(meddle), desk.proposal)
+    assert desk.state() == "staged"
+    assert [(path.name, path.read_bytes()) for path in other.iterdir()] == [("SKILL.md", BASE)]
+    kept = [path for path in tmp_path.rglob("*.md") if "night" not in str(path.relative_to(tmp_path))]
+    assert {path.read_bytes() for path in kept} == {BASE}
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("way", ["in place", "as a new file", "the same bytes again"])
+def test_an_edit_that_comes_between_the_look_and_the_write_is_not_lost(desk: Desk, way: str) -> None:
+    mine = BASE if way == "the same bytes again" else b"mine"
+
+    def meddle() -> None:
+        if way == "in place":
+            desk.live.write_bytes(mine)
+        else:
+            draft = desk.live.with_name("draft")
+            draft.write_bytes(mine)
+            draft.replace(desk.live)
+
+    with pytest.raises(DataError, match="at this very moment"):
+        staging.adopt(desk.ledger, Meddler(meddle), desk.proposal)
+    assert (desk.live.read_bytes(), desk.state()) == (mine, "staged")
+    assert [path.name for path in desk.live.parent.iterdir()] == ["SKILL.md"]
+
+
+def test_what_is_no_file_any_more_is_not_waited_for(desk: Desk) -> None:
+    desk.live.unlink()
+    os.mkfifo(desk.live)
+    with pytest.raises(DataError, match="cannot be read as a file"):
+        desk.adopt()
+
+
 def test_two_adoptions_at_once_change_the_file_once(desk: Desk, tmp_path: Path) -> None:
     changes = list[staging.Change]()
 
@@ -186,3 +255,12 @@ def test_a_proposal_that_cannot_be_named_is_one_clear_error(
     with pytest.raises(ArmariusError) as caught:
         find_proposal(desk.ledger, name, state)
     assert caught.value.code == code
+
+
+def test_who_names_no_proposal_is_told_which_there_are(desk: Desk) -> None:
+    desk.clock.advance(1)
+    newer = desk.stage("night_2", b"2")
+    for state, known in (("staged", newer.id), ("adopted", f"{newer.id}, {desk.proposal.id}")):
+        with pytest.raises(DataError) as caught:
+            find_proposal(desk.ledger, "prop_x", state)
+        assert caught.value.hint == f"known: {known}; see `armarius sleep status`"

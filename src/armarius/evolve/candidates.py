@@ -15,7 +15,7 @@ import msgspec
 
 from armarius.clock import Clock, rfc3339
 from armarius.errors import ArmariusError, DataError
-from armarius.evolve.echo import echoed
+from armarius.evolve.echo import echoed, echoed_together
 from armarius.evolve.propose import edit_line
 from armarius.evolve.records import QUERIES, CandidateRow, NightRow, RoundRow, kept_pairs
 from armarius.evolve.staging import Change
@@ -103,7 +103,7 @@ def carry_over(
         if row.base_hash == night.base_hash:
             continue
         applied = apply_edits(document, edits_of(row), len(edits_of(row)))
-        why = _why_not_anew(ledger, night, row, applied=applied, train=train, held_out=held_out)
+        why = _why_not_anew(ledger, night, row, document=document, applied=applied, train=train, held_out=held_out)
         with ledger.transaction():
             anew = ""
             if why is None:
@@ -253,6 +253,7 @@ def _why_not_anew(
     night: NightRow,
     row: CandidateRow,
     *,
+    document: Document,
     applied: Applied,
     train: Sequence[Task],
     held_out: Sequence[Task],
@@ -262,9 +263,10 @@ def _why_not_anew(
         return f"its edits do not fit any more: {applied.rejected[0].reason}"
     if any(_mark(task) in _shown(row) for task in held_out):
         return "its proposer saw a task that judges now"
-    for edit in edits_of(row):
-        if not isinstance(edit, Delete) and (words := echoed(edit.text, (*train, *held_out))):
-            return f"it repeats {words}"
+    tasks = (*train, *held_out)
+    said = (echoed(edit.text, tasks) for edit in edits_of(row) if not isinstance(edit, Delete))
+    if words := next(filter(None, said), None) or echoed_together(document.rules, applied.document.rules, tasks):
+        return f"it repeats {words}"
     known = ledger.fetch_one(QUERIES.candidate_of_experiment, CandidateRow, experiment=_experiment(night, applied))
     if known is not None and known.state in ("rejected", "certified"):
         return "the text that it would make was judged before"

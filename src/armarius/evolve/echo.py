@@ -1,4 +1,4 @@
-"""Is a rule the judge's own words?
+"""Is a rule, or are rules one after the other, the judge's own words?
 
 Owns the comparison. Does not own what becomes of such a rule.
 Invariant: short names that an answer needs (a heading, a tool, a label) are free; what is refused is a run of
@@ -8,14 +8,14 @@ words or a pattern that a judge looks for, which a skill could hand out without 
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from armarius.evolve.checks import CommandPasses, FileHolds, JsonSchema, Qrels, Rubric
 from armarius.evolve.judge import Check, Contains, Exact, NotContains, Regex, SectionContains
 from armarius.evolve.tasks import Task
 
-__all__ = ["MOST_WORDS", "echoed"]
+__all__ = ["MOST_WORDS", "echoed", "echoed_together"]
 
 MOST_WORDS = 5
 """Words in a row that a rule and a judge may share."""
@@ -34,12 +34,24 @@ _ANSWER_WORDS = 2
 
 def echoed(rule: str, tasks: Iterable[Task]) -> str | None:
     """What of a judge, the hidden one too, stands in the rule; None when nothing does."""
-    said = _Said(rule)
+    return next((f"{what} of {task}" for task, _, what in _echoes(rule, tasks)), None)
+
+
+def echoed_together(before: Iterable[str], after: Iterable[str], tasks: Sequence[Task]) -> str | None:
+    """What of a judge stands in the rules one after the other, and did not before they were changed."""
+    known = set(_echoes("\n".join(before), tasks))
+    found = (one for one in _echoes("\n".join(after), tasks) if one not in known)
+    return next((f"{what} of {task}" for task, _, what in found), None)
+
+
+def _echoes(text: str, tasks: Iterable[Task]) -> Iterator[tuple[str, int, str]]:
+    """The task, the number of its check and what of it stands in the text."""
+    said = _Said(text)
     for task in tasks:
-        for check in (*task.judge.checks, *(task.hidden_judge.checks if task.hidden_judge else ())):
+        checks = (*task.judge.checks, *(task.hidden_judge.checks if task.hidden_judge else ()))
+        for number, check in enumerate(checks):
             if (what := said.of(check)) is not None:
-                return f"{what} of {task.task_id}"
-    return None
+                yield task.task_id, number, what
 
 
 class _Said:

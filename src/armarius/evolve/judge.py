@@ -95,7 +95,11 @@ class Regex(CheckBase, frozen=True, tag="regex"):
     arg: _Text
 
     def __post_init__(self) -> None:
-        _pattern(self.arg)
+        compiled = _pattern(self.arg)
+        if all(compiled.search(text) for text in _UNLIKE):
+            raise ValueError(
+                f"the pattern {_shown(self.arg)} is found in every answer, so the check would tell nothing"
+            )
 
 
 class MaxChars(CheckBase, frozen=True, tag="max_chars"):
@@ -331,6 +335,10 @@ def _verdict(check: _OfTheAnswer, text: str, tools_called: frozenset[str]) -> tu
         case _:
             assert_never(check)
 
+
+_PRINTED = "".join(map(chr, range(ord(" "), ord("~") + 1)))
+_UNLIKE = (*_PRINTED.replace(" ", ""), "\ue000", _PRINTED, f"{_PRINTED}\n{_PRINTED}")
+"""Answers that have no character in common, and some that have all: what is found in each says nothing of any."""
 
 _IS = {True: "is there", False: "is missing"}
 _SHOWN = 60

@@ -13,7 +13,7 @@ import msgspec
 from armarius.errors import HostError
 from armarius.evolve import reflect
 from armarius.evolve.bench import Bench
-from armarius.evolve.echo import echoed
+from armarius.evolve.echo import echoed, echoed_together
 from armarius.evolve.reading import reading_request
 from armarius.evolve.replay import Lab, Trial, request_for, trial_of
 from armarius.evolve.tasks import Task
@@ -88,7 +88,9 @@ def propose(
     prompt = reflect.prompt_for(base.text, failures, terms.budget, terms.preferences, **known)
     parsed = _reflected(bench, optimizer or lab, prompt) if think is None else think.ask(prompt, reflect.SCHEMA)
     asked = reflect.read_edits(parsed)
-    refused = [(one.edit, _why_not(one, failures, (*train, *terms.sealed))) for one in asked]
+    tasks = (*train, *terms.sealed)
+    alone = [(one.edit, _why_not(one, failures, tasks)) for one in asked]
+    refused = _together(base, alone, terms.budget, tasks)
     fit = [edit for edit, why in refused if why is None]
     applied = apply_edits(base, fit, terms.budget)
     if hash_bytes(applied.document.render()) in terms.barred:
@@ -121,6 +123,24 @@ def _why_not(asked: reflect.Asked, failures: Sequence[reflect.Failure], tasks: S
         return None
     said = echoed(asked.edit.text, tasks)
     return None if said is None else f"it repeats {said}"
+
+
+def _together(
+    base: Document, judged: Sequence[tuple[Edit, str | None]], budget: int, tasks: Sequence[Task]
+) -> list[tuple[Edit, str | None]]:
+    """Each edit, and why it is refused: also because of what it would say with the rules around it."""
+    fit = list[Edit]()
+    found = list[tuple[Edit, str | None]]()
+    for edit, why in judged:
+        reason = why
+        if reason is None:
+            after = apply_edits(base, [*fit, edit], budget).document.rules
+            said = echoed_together(base.rules, after, tasks)
+            reason = None if said is None else f"with the rules around it, it repeats {said}"
+        if reason is None:
+            fit.append(edit)
+        found.append((edit, reason))
+    return found
 
 
 def _training(

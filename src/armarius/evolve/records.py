@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 QUERIES = load(Path(__file__).with_name("queries.sql"))
+_MOST_KNOWN = 1_000
+_MOST_SHOWN = 5
 
 
 class NightRow(msgspec.Struct, frozen=True):
@@ -135,7 +137,15 @@ def find_proposal(ledger: Database, name: str | None, state: str) -> ProposalRow
     prefix = name if name.startswith("prop_") else f"prop_{name}"
     rows = ledger.fetch(QUERIES.proposals_by_prefix, ProposalRow, prefix=prefix)
     if not rows:
-        raise DataError("proposal-unknown", f"no proposal {name!r}", "see `armarius sleep status`")
+        raise DataError("proposal-unknown", f"no proposal {name!r}", _known(ledger, state))
     if len(rows) > 1:
         raise DataError("proposal-ambiguous", f"{name!r} begins more than one proposal", "write more of its id")
     return rows[0]
+
+
+def _known(ledger: Database, state: str) -> str:
+    """The proposals that may have been meant: the newest in that state, else the newest there are."""
+    rows = ledger.fetch(QUERIES.latest_proposals, ProposalRow, most=_MOST_KNOWN)
+    names = [row.id for row in rows if row.state == state] or [row.id for row in rows]
+    known = f"known: {', '.join(names[:_MOST_SHOWN])}; " if names else ""
+    return f"{known}see `armarius sleep status`"

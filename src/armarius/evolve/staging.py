@@ -9,7 +9,6 @@ leaves the old file or the new one, and the same command run again completes wha
 import contextlib
 import fcntl
 import os
-import stat
 from collections.abc import Generator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -17,9 +16,9 @@ from pathlib import Path
 import msgspec
 
 from armarius.clock import Clock, rfc3339
-from armarius.errors import DataError, Refused
+from armarius.errors import ArmariusError, DataError, Refused
 from armarius.evolve.records import QUERIES, ProposalRow
-from armarius.files import private_folder, read_bounded, write_atomic
+from armarius.files import HeldFile, Seen, held_file, private_folder, read_bounded, write_atomic
 from armarius.identity import hash_bytes, new_id
 from armarius.redact import redact
 from armarius.skills.capability import Kind, new_capabilities
@@ -210,15 +209,15 @@ def _replace(
     target = Path(proposal.target_path)
     state, query = done
     data = _pinned(proposal, source, wanted)
-    with _alone(Path(proposal.folder)):
-        live = _live(target)
-        found = hash_bytes(live)
+    with _alone(Path(proposal.folder)), _held(target) as held:
+        seen = _look(held)
+        found = hash_bytes(seen.data)
         if found not in (expected, wanted):
             raise _changed(target, found, expected)
-        if found != wanted:
-            write_atomic(target, data, mode=stat.S_IMODE(target.stat().st_mode))
         now_us = clock.now_us()
         if found != wanted:
+            if not held.replace(seen, data):
+                raise _changed_now(target)
             _write_receipt(proposal, state, found, wanted, now_us)
         with ledger.transaction():
             if ledger.execute(QUERIES[query], id=proposal.id, now_us=now_us):
@@ -252,6 +251,13 @@ def _changed(target: Path, found: str, expected: str) -> DataError:
     )
 
 
+def _changed_now(target: Path) -> ArmariusError:
+    """Somebody was at the file between the look at it and its replacement."""
+    if os.path.realpath(target) != str(target):
+        return _gone(target)
+    return DataError("live-changed", f"{target} was written to at this very moment", "look at it, then try again")
+
+
 def _write_receipt(proposal: ProposalRow, state: str, before: str, after: str, now_us: int) -> None:
     """What was put where, and what was there: beside the proposal, for whoever asks without the ledger."""
     receipt = {
@@ -271,18 +277,37 @@ def _write_receipt(proposal: ProposalRow, state: str, before: str, after: str, n
 
 
 def _live(target: Path) -> bytes:
-    if target.resolve() != target:
-        raise Refused(
-            "target-moved",
-            f"{target} now leads to {target.resolve()}",
-            "a link took the place of the file or its folder",
-        )
+    with _held(target) as held:
+        return _look(held).data
+
+
+@contextlib.contextmanager
+def _held(target: Path) -> Generator[HeldFile]:
+    """The live file, in the folder that it was in when its path was found; Refused when a link leads there now."""
+    with contextlib.ExitStack() as stack:
+        try:
+            held = stack.enter_context(held_file(target, MAX_SKILL))
+        except OSError as error:
+            raise _gone(target) from error
+        yield held
+
+
+def _look(held: HeldFile) -> Seen:
     try:
-        descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError as error:
-        raise DataError("target-missing", f"no file at {target}", "restore it, or run a new night") from error
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read()
+        return held.look()
+    except OSError as error:
+        raise _gone(held.path) from error
+
+
+def _gone(target: Path) -> ArmariusError:
+    """Why there is no file to be read at a path."""
+    leads_to = Path(os.path.realpath(target))
+    if leads_to != target:
+        why = "a link took the place of the file or its folder"
+        return Refused("target-moved", f"{target} now leads to {leads_to}", why)
+    if not os.path.lexists(target):
+        return DataError("target-missing", f"no file at {target}", "restore it, or run a new night")
+    return DataError("target-missing", f"{target} cannot be read as a file", "restore it, or run a new night")
 
 
 @contextlib.contextmanager
