@@ -346,8 +346,8 @@ def test_edits_that_are_just_worth_having_are_rejected_at_most_one_time_in_four(
 
 
 scores = st.floats(0, 1) | st.sampled_from([0.0, 1 / 6, 1 / 3, 1.0])
-measured = st.builds(Pair, st.integers(1, 4), st.sampled_from("abc"), scores, scores)
-failed = st.builds(Pair, st.integers(1, 4), st.sampled_from("abc"), st.none() | scores, st.none())
+measured = st.builds(Pair, st.integers(1, 5), st.sampled_from("abc"), scores, scores)
+failed = st.builds(Pair, st.integers(1, 5), st.sampled_from("abc"), st.none() | scores, st.none())
 evidence = st.lists(measured | failed, max_size=30)
 
 
@@ -395,6 +395,6 @@ def test_dropping_errors_changes_nothing_but_their_count(pairs: list[Pair]) -> N
         gate.offer(pair)
         if pair.gain is not None:
             without.offer(pair)
-    one, other = gate.decision(nights_over=3), without.decision(nights_over=3)
+    one, other = gate.decision(nights_over=4), without.decision(nights_over=4)
 
     assert msgspec.structs.replace(one, errors=0, late=0) == msgspec.structs.replace(other, late=0)
