@@ -10,7 +10,7 @@ from armarius.gate.decision import Answer, Gate, Pair
 
 TRIALS = 2_000
 TASKS = [f"task-{n}" for n in range(10)]
-SLOTS = [slot for night in (1, 2, 3) for slot in schedule("power", frozenset(TASKS), night, shown=frozenset())]
+NIGHTS = [schedule("power", frozenset(TASKS), night, shown=frozenset()) for night in (1, 2, 3, 4)]
 
 
 def success(logit: float) -> float:
@@ -47,8 +47,11 @@ def test_edits_are_adopted_by_what_they_are_worth(
     for _ in range(TRIALS):
         gate = Gate()
         kept: list[Pair] = []
-        examine(gate, replays(SLOTS, noisy_agent(chance, shift, spread)), kept.append)
-        adopted += gate.decision(nights_over=3).answer is Answer.ADOPT
+        agent = noisy_agent(chance, shift, spread)
+        for night, slots in enumerate(NIGHTS, start=1):
+            if night <= gate.nights:
+                examine(gate, replays(slots, agent), kept.append)
+        adopted += gate.decision(nights_over=gate.nights).answer is Answer.ADOPT
         pairs += len(kept)
 
     assert least <= adopted / TRIALS <= most
