@@ -210,6 +210,22 @@ def test_r11_a_recorder_that_was_killed_writes_the_rest_once(world: World, lost:
     assert len(world.stored) == 3
 
 
+def test_the_log_of_a_long_session_is_as_short_as_its_sessions_are_many(world: World) -> None:
+    world.turn("s", 1)
+    world.turn("other", 1)
+    world.turn("s", 2)
+    [log] = (world.folder / "state").iterdir()
+    since, *parts = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(since + b"".join(parts[:-1]) * 1_000 + parts[-1])
+    world.start().catch_up(world.folder / "journal")
+    assert log.read_bytes().splitlines(keepends=True) == [since, parts[1], parts[2]]
+    world.turn("s", 3)
+    world.turn("other", 2)
+    world.start().catch_up(world.folder / "journal")
+    assert [one.prompt_text for one in read_session(world.objects, "s").turns] == ["do 1", "do 2", "do 3"]
+    assert [one.prompt_text for one in read_session(world.objects, "other").turns] == ["do 1", "do 2"]
+
+
 def test_a_history_that_is_recorded_whole_again_says_nothing_twice(world: World) -> None:
     world.turn("s", 1)
     world.start().catch_up(world.folder / "journal")

@@ -5,16 +5,17 @@ Invariant: a part is written once and never again; what was written is appended 
 and where that was lost, the part itself says how far it goes. What cannot be written stays due: the journal has it.
 """
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from armarius.clock import Clock
 from armarius.errors import ArmariusError, DataError
-from armarius.files import private_folder
+from armarius.files import private_folder, write_atomic
 from armarius.recorder.exchange import Exchange
 from armarius.recorder.items import read_item
 from armarius.recorder.journal import Place
@@ -28,6 +29,7 @@ _LARGEST_PART = 256 << 20
 _MOST_PENDING = 4 << 20
 _MOST_NOTED = 20_000
 _MOST_CLOSED = 2_000
+_SLACK = 500  # tidying up costs as much for one as for many
 _MOST_QUIET = 256
 _MOST_SEEN = 20_000
 _CATCH_UP_US = 7 * 86_400 * 1_000_000
@@ -248,7 +250,7 @@ class Snapshots:
         self._forget()
 
     def _forget(self) -> None:
-        if len(self._progress) - len(self._open) <= _MOST_CLOSED:
+        if len(self._progress) - len(self._open) <= _MOST_CLOSED + _SLACK:
             return
         closed = [name for name in self._progress if name not in self._open]
         for name in closed[:-_MOST_CLOSED]:
@@ -324,13 +326,9 @@ class Snapshots:
 
     def _read_log(self) -> int:
         """How far every session is; since when snapshots are made."""
-        since = 0
-        lines = self._log.read_bytes().split(b"\n") if self._log.exists() else []
-        for text in lines:
-            try:
-                line = _line.decode(text)
-            except msgspec.MsgspecError:
-                continue  # cut off by a loss of power; the part itself says the same
+        since = size = 0
+        for line in _lines_of(self._log):
+            size += 1
             since = since or line.since_us
             if line.progress is not None:
                 self._progress.pop(line.session, None)
@@ -339,7 +337,18 @@ class Snapshots:
         if not since:
             since = self._clock.now_us()
             self._append(_Line(since_us=since))
+        elif size > 2 * len(self._progress) + _SLACK:
+            kept = (_Line(since_us=since), *(_Line(name, progress) for name, progress in self._progress.items()))
+            write_atomic(self._log, b"".join(msgspec.json.encode(line) + b"\n" for line in kept))
         return since
+
+
+def _lines_of(log: Path) -> Iterator[_Line]:
+    if log.exists():
+        with log.open("rb") as file:
+            for text in file:
+                with contextlib.suppress(msgspec.MsgspecError):  # cut off by a loss of power; the part says the same
+                    yield _line.decode(text)
 
 
 def _begins(session: str) -> str:
