@@ -134,6 +134,26 @@ def test_an_idle_thread_is_listed_and_taken_back_to_the_byte(home: Home) -> None
     assert (list(home.backups.iterdir()), home.locks()) == ([], [])
 
 
+WRITER_IS_KILLED = """
+import os, signal, sys, apsw
+connection = apsw.Connection(sys.argv[1])
+connection.execute("UPDATE threads SET source = source")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_database_whose_last_user_was_killed_is_told_all_the_same(one_home: Home) -> None:
+    thread = one_home.work()
+    assert one_home.lists() == [[], [], []]
+    database = one_home.world.home / "state_5.sqlite"
+    killed = subprocess.run([sys.executable, "-c", WRITER_IS_KILLED, str(database)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    database.with_name(f"{database.name}-shm").unlink(missing_ok=True)
+    assert read_foreign(database, ROWS, dict[str, Any]).trouble
+    one_home.show(thread)
+    assert one_home.lists() == [[thread], [thread], [thread]]
+
+
 def test_a_visible_thread_goes_on_as_before_and_is_still_taken_back(home: Home) -> None:
     thread = home.work()
     path = home.named(thread).path

@@ -185,11 +185,10 @@ def _tell_database(home: Path, thread_id: str, old: str, new: str) -> bool:
     path = newest(home, "state")
     if path is None:
         return False
-    known = {row.thread_id: row.source for row in read_foreign(path, _QUERIES.sources, _Source).rows}
-    return (
-        known.get(thread_id) == old
-        and edit_foreign(path, _QUERIES.set_source, thread_id=thread_id, old=old, new=new) > 0
-    )
+    reading = read_foreign(path, _QUERIES.sources, _Source)
+    # Who could not be asked, because somebody was at it, is told: that waits for longer, and fails with a word.
+    is_wanted = reading.trouble or any(row.thread_id == thread_id and row.source == old for row in reading.rows)
+    return bool(is_wanted) and edit_foreign(path, _QUERIES.set_source, thread_id=thread_id, old=old, new=new) > 0
 
 
 def _kept(backups: Path, thread_id: str) -> _Backup | None:
