@@ -5,6 +5,7 @@ and started again. Does not own what is recorded.
 Invariant: what a client saw whole, the journal has once; what the journal calls completed, the provider said.
 
     python benchmarks/proxy/soak.py [--seconds 3600] [--streams 64] [--seed 1] [--answer 0.4] [--restarts 12]
+        [--turns 50]
 """
 
 import argparse
@@ -31,14 +32,15 @@ __all__ = ["main"]
 _START: Final = [sys.executable, "-m", "armarius", "proxy", "serve", "--json"]
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _GROWTH_MB: Final = 16.0
-_TURNS: Final = 50  # of a session, several at a time
 
 
 class Soak:
     """One run. `seen` are the responses that clients have whole, `said` those that the provider ended."""
 
-    def __init__(self, folder: Path, *, streams: int, seconds: float, seed: int, answer: float, restarts: int) -> None:
-        self.streams, self.answer, self.restarts, self.folder = streams, answer, restarts, folder
+    def __init__(
+        self, folder: Path, *, streams: int, seconds: float, seed: int, answer: float, restarts: int, turns: int
+    ) -> None:
+        self.streams, self.answer, self.restarts, self.turns, self.folder = streams, answer, restarts, turns, folder
         self.until = time.monotonic() + seconds
         self.random = random.Random(seed)  # noqa: S311  # trouble, no secret
         self.seen, self.said = Counter[str](), set[str]()
@@ -104,7 +106,7 @@ class Soak:
         body = json.dumps({"model": "m", "user": name, "stream": True, "input": items}).encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         head = f"POST /v1/responses HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nX-Armarius-Token: {self.token}\r\n"
-        head += f"session-id: s{int(name) // _TURNS}\r\nContent-Length: {len(body)}\r\n\r\n"
+        head += f"session-id: s{int(name) // self.turns}\r\nContent-Length: {len(body)}\r\n\r\n"
         try:
             writer.write(head.encode() + body)
             got = 0
@@ -220,6 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--answer", type=float, default=0.4, help="seconds that an answer takes at most")
     parser.add_argument("--restarts", type=int, default=12, help="how often the recorder is ended, less one")
+    parser.add_argument("--turns", type=int, default=50, help="of a session, several at a time")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         soak = Soak(Path(name), **vars(options))

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -210,7 +211,8 @@ def test_r11_a_recorder_that_was_killed_writes_the_rest_once(world: World, lost:
     assert len(world.stored) == 3
 
 
-def test_the_log_of_a_long_session_is_as_short_as_its_sessions_are_many(world: World) -> None:
+def test_the_log_of_a_long_session_is_as_short_as_its_sessions_are_many(objects: Objects, tmp_path: Path) -> None:
+    world = World(objects, tmp_path, most_closed=100)
     world.turn("s", 1)
     world.turn("other", 1)
     world.turn("s", 2)
@@ -224,6 +226,25 @@ def test_the_log_of_a_long_session_is_as_short_as_its_sessions_are_many(world: W
     world.start().catch_up(world.folder / "journal")
     assert [one.prompt_text for one in read_session(world.objects, "s").turns] == ["do 1", "do 2", "do 3"]
     assert [one.prompt_text for one in read_session(world.objects, "other").turns] == ["do 1", "do 2"]
+
+
+@pytest.mark.parametrize("lines", [1, 100], ids=["log", "log that was made shorter"])
+def test_sessions_that_were_forgotten_are_not_written_again(objects: Objects, tmp_path: Path, lines: int) -> None:
+    """The journal still has them, and whoever begins reads it."""
+    world = World(objects, tmp_path, most=2, most_closed=4)
+    for number in range(12):
+        world.turn(f"s{number}", 1)
+        world.snapshots.write_due()
+    world.exchange("s3", "t2", [user("of one that was forgotten", "u9")], [said("late", "a9")])
+    world.exchange("new", "t1", [user("unsent", "u0")], [said("later", "a0")])
+    [log] = (world.folder / "state").iterdir()
+    since, *parts = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(since + b"".join(parts) + parts[-1] * lines)
+    for _ in range(3):
+        world.start().catch_up(world.folder / "journal")
+        world.snapshots.write_due(every=True)
+    told = Counter(turn["response_text"] for part in world.stored for turn in part["turns"])
+    assert told == {"done 1": 12, "late": 1, "later": 1}
 
 
 def test_a_history_that_is_recorded_whole_again_says_nothing_twice(world: World) -> None:

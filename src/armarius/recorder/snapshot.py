@@ -68,7 +68,7 @@ class Snapshot(msgspec.Struct):
 
 
 class Progress(msgspec.Struct):
-    """How far a session is in its snapshots; `seen` are the items that are in them."""
+    """How far a session is in its snapshots; `seen` are the items that are in them, `at_us` is when one was written."""
 
     part: int = 0
     through: str = ""
@@ -77,6 +77,7 @@ class Progress(msgspec.Struct):
     last: dict[str, tuple[str | None, int, int | None]] = {}
     """Of each thread the newest turn: its id and its numbers."""
     seen: set[str] = set()
+    at_us: int = 0
 
 
 def build(session: str, alias: str, exchanges: Sequence[Exchange], progress: Progress) -> Snapshot:

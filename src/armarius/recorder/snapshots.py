@@ -29,7 +29,6 @@ _LARGEST_PART = 256 << 20
 _MOST_PENDING = 4 << 20
 _MOST_NOTED = 20_000
 _MOST_CLOSED = 2_000
-_SLACK = 500  # tidying up costs as much for one as for many
 _MOST_QUIET = 256
 _MOST_SEEN = 20_000
 _CATCH_UP_US = 7 * 86_400 * 1_000_000
@@ -55,11 +54,14 @@ class SnapshotsState(msgspec.Struct):
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
-    """A line of the log: a part that was written. The first line says since when."""
+    """A line of the log: a part that was written. The first line says since when, and up to when sessions were
+    forgotten.
+    """
 
     session: str = ""
     progress: Progress | None = None
     since_us: int = 0
+    forgotten_us: int = 0
 
 
 class Noted(msgspec.Struct, frozen=True):
@@ -122,9 +124,13 @@ class Snapshots:
         cadence: Cadence | None = None,
         alias: str = "",
         most: int = _MOST_NOTED,
+        most_closed: int = _MOST_CLOSED,
     ) -> None:
         self._objects, self._clock, self._written = objects, clock, written
-        self._cadence, self._alias, self._most = cadence or Cadence(), alias, most
+        self._cadence, self._alias = cadence or Cadence(), alias
+        self._most, self._most_closed = most, most_closed
+        self._forgotten_us = 0
+        """When the newest of the sessions was written that are not known any more."""
         name = hashlib.sha256(objects.shown.encode()).hexdigest()[:16]
         self._log = private_folder(folder) / f"{name}.jsonl"
         self._open = dict[str, _Session]()
@@ -149,7 +155,7 @@ class Snapshots:
                 self._progress[name].seen.update(_ids(exchange))
                 if self._progress[name].through == exchange.id:
                     behind.discard(name)
-            elif exchange.at_us >= self._since_us and (noted := note(exchange, place)):
+            elif self._is_wanted(exchange) and (noted := note(exchange, place)):
                 self._caught[noted.id] = None
                 if len(self._caught) > 2 * self._most:  # more than that is never told and not yet taken in
                     del self._caught[next(iter(self._caught))]
@@ -161,6 +167,11 @@ class Snapshots:
         for name, progress in self._progress.items():
             if name not in self._open:
                 progress.seen = set()
+
+    def _is_wanted(self, exchange: Exchange) -> bool:
+        """Whether an exchange in the journal may be in no part: of a session that was forgotten, all was written."""
+        is_known = exchange.identity.session in self._progress
+        return exchange.at_us >= self._since_us and (is_known or exchange.at_us > self._forgotten_us)
 
     def take(self, noted: Noted) -> None:
         """Take in an exchange that is in the journal."""
@@ -250,11 +261,11 @@ class Snapshots:
         self._forget()
 
     def _forget(self) -> None:
-        if len(self._progress) - len(self._open) <= _MOST_CLOSED + _SLACK:
+        if len(self._progress) - len(self._open) <= self._most_closed * 5 // 4:  # one costs as much as many
             return
         closed = [name for name in self._progress if name not in self._open]
-        for name in closed[:-_MOST_CLOSED]:
-            del self._progress[name]
+        for name in closed[: -self._most_closed]:
+            self._forgotten_us = max(self._forgotten_us, self._progress.pop(name).at_us)
 
     # ---------------------------------------------------------------- writing
 
@@ -310,6 +321,7 @@ class Snapshots:
         self._advance(name, session, progress, count)
 
     def _advance(self, name: str, session: _Session, progress: Progress, count: int) -> None:
+        progress.at_us = self._clock.now_us()
         session.progress = self._progress[name] = progress
         session.pending = session.pending[count:]
         session.ids = {one.id for one in session.pending}
@@ -330,6 +342,7 @@ class Snapshots:
         for line in _lines_of(self._log):
             size += 1
             since = since or line.since_us
+            self._forgotten_us = max(self._forgotten_us, line.forgotten_us)
             if line.progress is not None:
                 self._progress.pop(line.session, None)
                 self._progress[line.session] = line.progress
@@ -337,8 +350,9 @@ class Snapshots:
         if not since:
             since = self._clock.now_us()
             self._append(_Line(since_us=since))
-        elif size > 2 * len(self._progress) + _SLACK:
-            kept = (_Line(since_us=since), *(_Line(name, progress) for name, progress in self._progress.items()))
+        elif size > 2 * (len(self._progress) + self._most_closed):
+            first = _Line(since_us=since, forgotten_us=self._forgotten_us)
+            kept = (first, *(_Line(name, progress) for name, progress in self._progress.items()))
             write_atomic(self._log, b"".join(msgspec.json.encode(line) + b"\n" for line in kept))
         return since
 
