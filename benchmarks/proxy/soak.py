@@ -205,10 +205,14 @@ class Soak:
         for name in done:
             count = told[f"{str(name).removeprefix('resp_')}:39"]
             found += [f"{name} is in {count} snapshots"] if count != 1 else []
+        return self._growth() + found
+
+    def _growth(self) -> list[str]:
+        """The later half of the looks at memory against the earlier one; said first, as it is one line."""
         half = len(self.memory) // 2
         if half > 10 and max(self.memory[half:]) > max(self.memory[:half]) + _GROWTH_MB:  # noqa: PLR2004
-            found.append(f"memory grew from {max(self.memory[:half]):.0f} to {max(self.memory[half:]):.0f} MB")
-        return found
+            return [f"memory grew from {max(self.memory[:half]):.0f} to {max(self.memory[half:]):.0f} MB"]
+        return []
 
 
 def _memory_mb(pid: int) -> float:
@@ -231,6 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
     most = max(soak.memory or [0])
     print(f"{soak.number} requests, {len(soak.said)} ended, {len(soak.seen)} seen whole, at most {most:.0f} MB")
     print(", ".join(f"{what}: {count}" for what, count in sorted(soak.trouble.items())))
+    print("memory in MB:", *(f"{one:.0f}" for one in soak.memory))
     print("\n".join(found[:20]) or "every finished turn once, and nothing else")
     return 1 if found else 0
 
