@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from armarius.errors import HostError
+from armarius.signals import set_handler
 
 __all__ = ["start_background"]
 
@@ -50,10 +51,10 @@ def start_background(argv: Sequence[str], *, environ: Mapping[str, str], log: Pa
 def _hearing() -> Generator[None]:
     """What is started meanwhile hears an interrupt, although we were started deaf to it, as jobs of a script are."""
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        set_handler(signal.SIGINT, lambda _number, _frame: None)  # for us; of what is started it is the default
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            set_handler(signal.SIGINT, signal.SIG_IGN)
     else:
         yield

@@ -19,6 +19,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 import psutil
 
 from armarius.errors import HostError
+from armarius.signals import set_handler
 
 __all__ = ["run_foreground"]
 
@@ -115,7 +116,7 @@ def _hearing(said: list[int]) -> Generator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            set_handler(number, handler)
 
 
 def _is_terminals() -> bool:

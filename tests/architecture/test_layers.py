@@ -31,6 +31,7 @@ ORDER = (
         "redact",
         "visible",
         "fence",
+        "signals",
         "programs",
         "foreground",
         "background",

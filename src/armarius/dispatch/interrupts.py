@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from armarius.errors import Interrupted
+from armarius.signals import set_handler
 
 __all__ = ["Interrupts"]
 
@@ -64,11 +65,11 @@ class Interrupts:
         # A program that was started deaf to it, as jobs in the background are, stays so.
         is_ours = threading.current_thread() is threading.main_thread()
         if is_ours and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            self._usual = signal.signal(signal.SIGINT, self._hear)
+            self._usual = set_handler(signal.SIGINT, self._hear)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._usual is not None:
-            signal.signal(signal.SIGINT, signal.SIG_IGN if self._is_last and self._came else self._usual)
+            set_handler(signal.SIGINT, signal.SIG_IGN if self._is_last and self._came else self._usual)

@@ -38,6 +38,7 @@ from armarius.runs.queued import QUERIES, Waiting
 from armarius.runs.records import QUERIES as RUNS
 from armarius.runs.records import AttemptRow, RunRow
 from armarius.settings import Settings
+from armarius.signals import set_handler
 from armarius.store.database import Database
 
 __all__ = ["Worker", "queue_of"]
@@ -240,4 +241,4 @@ def _stopping(stop: Callable[[], object]) -> Generator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            set_handler(number, handler)
