@@ -6,7 +6,9 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,21 @@ def test_a_turn_runs_to_its_end(codex_server: Server, each_world: World) -> None
     untyped = {event.method for event in events if event.method in protocol.NOTIFICATIONS and event.body is None}
     assert untyped == set()
     assert list(codex_server.garbage) == []
+
+
+def test_all_that_begin_at_once_in_a_home_without_a_database_come_up(each_world: World, tmp_path: Path) -> None:
+    home = tmp_path / "new"
+    home.mkdir()
+    environ = environ_for(home, {"HOME": str(each_world.home), "PATH": TOOLS_PATH})
+    together = threading.Barrier(4)
+
+    def come_up(_: int) -> str:
+        together.wait(60)
+        with Server(each_world.binary.path, environ=environ, cwd=each_world.project) as server:
+            return server.codex_home
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(come_up, range(4))) == [str(home)] * 4
 
 
 def test_a_failed_turn_says_why(codex_server: Server, each_world: World) -> None:
