@@ -312,6 +312,35 @@ def test_a_detached_batch_whose_process_is_killed_is_taken_up_by_the_same_comman
     assert model.requests == 3
 
 
+def test_who_follows_a_batch_hears_what_made_its_process_give_up(
+    terminal: Terminal, model: ModelServer, held: Held, check: Check
+) -> None:
+    file = plan(terminal, held.item("a"), saying("b", "a", needs=["mcp:docs"]))
+    name = terminal.type("batch", file, "--detach").out.strip()
+    held.await_bell()
+    [database] = (terminal.home / ".codex").glob("state_*.sqlite")
+    aside = database.rename(database.with_name("aside"))
+    database.mkdir()
+    held.open()
+    done = terminal.type("batch", "--follow", name, "--json")
+    report = json.loads(done.out.splitlines()[-1])
+    check(report)
+    assert (done.code, report["state"], report["problem"]["code"]) == (4, "interrupted", "codex-gone")
+    assert states(report) == {"a": "succeeded", "b": "queued"}
+    done = terminal.type("batch", "--follow", name)
+    assert (done.code, done.err.splitlines()[-2:]) == (
+        4,
+        [
+            f"its process gave up: {report['problem']['message']}",
+            f"go on with `armarius batch --resume {name}`",
+        ],
+    )
+    database.rmdir()
+    aside.rename(database)
+    assert states(batch(terminal, "--resume", name, code=1)) == {"a": "succeeded", "b": "failed"}
+    assert model.requests == 2
+
+
 def test_a_detached_batch_can_be_ended_as_by_an_interrupt_however_it_was_started(
     terminal: Terminal, held: Held
 ) -> None:

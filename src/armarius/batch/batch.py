@@ -73,12 +73,16 @@ class BatchItem(msgspec.Struct, frozen=True):
 
 
 class BatchReport(msgspec.Struct, frozen=True):
-    """What came of a batch (`armarius.batch.v1`); `usage` is what its runs have used up, whenever that was."""
+    """What came of a batch (`armarius.batch.v1`); `usage` is what its runs have used up, whenever that was.
+
+    `problem` is what ended it before it was through, if that was not a person.
+    """
 
     id: str
     state: Literal["succeeded", "failed", "interrupted"]
     items: tuple[ItemEnd, ...]
     usage: Usage = Usage()
+    problem: Problem | None = None
     schema: str = "armarius.batch.v1"
 
 
@@ -147,7 +151,7 @@ class Batch:
         """Do all that can be done. An interrupt ends what was started, and is in the report."""
         ledger, clock = self._dispatch.bench.ledger, self._dispatch.bench.clock
         claim_batch(ledger, clock, self._plan, force=force)
-        state = "interrupted"
+        state, problem = "interrupted", None
         try:
             for end in self._ends.values():
                 watcher.ended(end, self._results[end.id])
@@ -156,9 +160,12 @@ class Batch:
             state = "succeeded" if all(end.state == "succeeded" for end in self._ends.values()) else "failed"
         except KeyboardInterrupt:
             pass  # all that was started has ended by now, and was heard of
+        except ArmariusError as error:
+            problem = _problem(error)
+            raise
         finally:
             ends = tuple(self._ends.get(item.id, ItemEnd(item.id, "queued")) for item in self._plan.items)
-            report = BatchReport(self._plan.id, state, ends, sum((end.usage for end in ends), Usage()))
+            report = BatchReport(self._plan.id, state, ends, sum((end.usage for end in ends), Usage()), problem)
             end_batch(ledger, clock, self._plan, msgspec.to_builtins(report))
         return report
 
@@ -259,9 +266,7 @@ class Batch:
                 return
             if isinstance(error, HostError) and error.code != _ITS_OWN:
                 raise  # no other item would fare better; what is left can be done when the machine is well again
-            end = self._ends[name] = ItemEnd(
-                name, "failed", problem=Problem(error.code, error.message, error.hint, error.exit_code)
-            )
+            end = self._ends[name] = ItemEnd(name, "failed", problem=_problem(error))
             watcher.ended(end, None)
             return
         if begun.done is None:
@@ -307,6 +312,10 @@ class Batch:
         if not is_kept and _closes(result.problem):
             self._closed[self._requests[name].codex_home] = end
         return end
+
+
+def _problem(error: ArmariusError) -> Problem:
+    return Problem(error.code, error.message, error.hint, error.exit_code)
 
 
 def end_of(name: str, result: RunResult, *, is_kept: bool = False) -> ItemEnd:

@@ -151,7 +151,7 @@ def _do(settings: Settings, plan: Plan, work: Callable[[Watcher], BatchReport], 
         if table is not None:
             table.clear()
     _print_report(report, as_json=as_json)
-    return _CODES[report.state]
+    return _CODES[report.state] if report.problem is None else report.problem.exit_code
 
 
 def _read(file: str) -> Read:
@@ -196,6 +196,8 @@ def _print_report(report: BatchReport, *, as_json: bool) -> None:
     print_table(("ITEM", "STATE", "TOKENS", "RUN", "WHY"), rows)
     done = sum(end.state == "succeeded" for end in report.items)
     say(f"{report.id} {report.state}: {done} of {len(report.items)} succeeded", err=True)
+    if report.problem is not None:
+        say(f"its process gave up: {report.problem.message}", err=True)
     if report.state != "succeeded":
         again = "" if report.state == "interrupted" else " --retry-failed"
         say(f"go on with `armarius batch --resume {report.id}{again}`", err=True)
