@@ -41,14 +41,14 @@ def _below(folder: str, start: int) -> Snapshot:
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue  # gone or replaced meanwhile, or not ours to read
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _OURS_NOT:
-                    waiting.append(entry.path)
-                continue
             try:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in _OURS_NOT:
+                        waiting.append(entry.path)
+                    continue
                 stat = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # it, or a folder above it, was replaced meanwhile
             found[entry.path[start:]] = (stat.st_ino, stat.st_size, stat.st_ctime_ns, stat.st_mode)
     return found
 
