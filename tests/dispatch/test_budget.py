@@ -22,6 +22,7 @@ from support.run_world import Gate, World, script
 
 SPAWN = {"name": "spawn_agent", "namespace": "collaboration", "arguments": {"task_name": "one", "message": "hi"}}
 UNTIL_ITS_END = {"name": "wait_agent", "namespace": "collaboration", "arguments": {"timeout_ms": 60_000}}
+PLAN = {"name": "update_plan", "arguments": {"plan": [{"step": "begin", "status": "pending"}]}}
 
 
 def do(world: World, prompt: str, **changes: Any) -> RunResult:
@@ -43,7 +44,8 @@ def test_tokens_are_counted_as_they_are_used_up(world: World, gate: Gate) -> Non
 
 def ended(world: World, gate: Gate, budget: Budget) -> None:
     """The model waits for ever before its last answer, so that only the meter can end the run."""
-    steps = ({"sh": "true"}, {"sh": "true"}, {"sh": "true"}, {"wait": str(gate.fifo)}, {"say": "never"})
+    # No command is at work, which would be ended with it.
+    steps = (*[{"call": PLAN}] * 3, {"wait": str(gate.fifo)}, {"say": "never"})
     result = do(world, script(*steps), budget=budget)
     [(measure, limit)] = budget.limits()
     assert (result.state, code(result), result.answer) == ("failed", f"budget-{measure}", None)
