@@ -1,6 +1,7 @@
 """`armarius proxy`, as somebody types it."""
 
 import json
+import resource
 import signal
 import subprocess
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from armarius.testing.model_server import ModelServer
 from support.recorder_world import Client
 from support.terminal import ARMARIUS, Terminal
 
+FEW_FILES = ("/bin/sh", "-c", 'ulimit -Sn 256 && exec "$@"', "sh")
+"""As a desktop starts programs."""
+
 
 def test_from_nothing_to_a_recorded_session_and_back(terminal: Terminal, check: Callable[[Any], None]) -> None:
     terminal.codex_home.mkdir(parents=True, exist_ok=True)
@@ -23,7 +27,17 @@ def test_from_nothing_to_a_recorded_session_and_back(terminal: Terminal, check: 
     assert terminal.type("proxy", "doctor").code == 4
     with ModelServer() as model:
         serving = subprocess.Popen(
-            [*ARMARIUS, "proxy", "serve", "--listen", "127.0.0.1:0", "--upstream", model.base_url, "--json"],
+            [
+                *FEW_FILES,
+                *ARMARIUS,
+                "proxy",
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--upstream",
+                model.base_url,
+                "--json",
+            ],
             env=terminal.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -33,6 +47,8 @@ def test_from_nothing_to_a_recorded_session_and_back(terminal: Terminal, check: 
         try:
             state = json.loads(serving.stdout.readline())
             check(state)
+            soft, hard = resource.prlimit(serving.pid, resource.RLIMIT_NOFILE)
+            assert soft >= min(2048, hard), "two connections for each of a thousand streams"
             listen = state["listen"].removeprefix("http://").removesuffix("/v1")
             done = terminal.type("proxy", "install", "--listen", listen, "--json")
             check(done.answer)
@@ -111,6 +127,28 @@ def test_uninstall_leaves_a_skill_of_the_team_that_was_edited_here_and_says_so(
     managed.path("pdf").write_text("edited\n")
     assert "pdf was edited here; it stays" in terminal.type("proxy", "uninstall").out
     assert managed.path("pdf").read_text() == "edited\n"
+
+
+def test_what_stands_between_codex_and_the_recorder_is_said_with_the_way_out(terminal: Terminal) -> None:
+    terminal.codex_home.mkdir(parents=True, exist_ok=True)
+    through = {"HTTP_PROXY": "http://me:secret@proxy.example:3128"}
+    done = terminal.type("proxy", "install", "--listen", "127.0.0.1:9", environ=through)
+    assert (done.code, "NO_PROXY" in done.err, "secret" in done.out + done.err) == (0, True, False)
+    assert "armarius proxy serve --listen 127.0.0.1:9`" in done.out
+    assert "armarius proxy serve --listen 127.0.0.1:9`" in terminal.type("proxy", "status").out
+    (terminal.codex_home / "config.toml").write_text('profile = "armarius"\n')
+    answer = terminal.type("proxy", "doctor", "--json", environ=through).answer
+    failed = {finding["check"]: finding["hint"] for finding in answer["findings"] if finding["verdict"] == "fail"}
+    assert failed["way"] == "put 127.0.0.1 into NO_PROXY where codex is started"
+    assert failed["recorder"] == "run `armarius proxy serve --listen 127.0.0.1:9`"
+    assert failed["leftovers"] == "run `armarius proxy install`"
+    assert (
+        terminal.type(
+            "proxy", "install", "--listen", "127.0.0.1:9", environ=through | {"NO_PROXY": "::1,127.0.0.1"}
+        ).err
+        == ""
+    )
+    assert (terminal.codex_home / "config.toml").read_text() == ""
 
 
 def test_an_address_that_others_could_reach_is_refused_by_policy(terminal: Terminal) -> None:

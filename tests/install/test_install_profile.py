@@ -1,12 +1,14 @@
 """The recorder's profile: written beside `config.toml`, which stays what it was, and gone without a trace."""
 
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from armarius.clock import SystemClock
-from armarius.errors import DataError
+from armarius.errors import DataError, UsageError
+from armarius.install.detour import detour
 from armarius.install.profile import Profile, client_token, profile_text, without_leftovers
 from armarius.lanes.billing import billing_of
 from armarius.recorder.access import parse_listen
@@ -50,7 +52,7 @@ def test_it_writes_one_file_and_touches_no_other(codex_home: Path, tmp_path: Pat
     assert not Profile(codex_home, tmp_path / "own").install(LISTEN, TOKEN).changed
 
 
-@pytest.mark.parametrize("config", [None, MINE, LEFT, SKILLCLAW, ""])
+@pytest.mark.parametrize("config", [None, MINE, LEFT, SKILLCLAW, "", f"\ufeff{MINE}", f"\ufeff{LEFT}"])
 @pytest.mark.parametrize("own", [None, 'model = "mine"\n'])
 def test_what_was_there_before_comes_back_byte_for_byte(
     codex_home: Path, tmp_path: Path, config: str | None, own: str | None
@@ -83,6 +85,52 @@ def test_leftovers_of_our_own_are_shown_and_taken_out_and_nothing_else(codex_hom
     assert (codex_home / "config.toml").read_text() == MINE
 
 
+def test_a_mark_of_the_byte_order_stays_where_codex_reads_over_it(codex_home: Path, tmp_path: Path) -> None:
+    (codex_home / "config.toml").write_text("\ufeff" + LEFT.removeprefix("# my own\n"))
+    profile = Profile(codex_home, tmp_path / "own")
+    assert profile.is_hindered()
+    profile.install(LISTEN, TOKEN)
+    assert (codex_home / "config.toml").read_text() == "\ufeff" + MINE.removeprefix("# my own\n")
+    assert not profile.is_hindered()
+
+
+def test_a_profile_has_a_port_that_stays(codex_home: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="port"):
+        Profile(codex_home, tmp_path / "own").install(parse_listen("127.0.0.1:0"), TOKEN)
+    assert files(codex_home) == {}
+
+
+PROXY = {"HTTP_PROXY": "http://proxy.example:3128"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({}, None),
+        (PROXY, "HTTP_PROXY"),
+        ({"http_proxy": "proxy.example:3128"}, "http_proxy"),
+        ({"HTTPS_PROXY": "http://proxy.example"}, None),
+        ({"all_proxy": "socks5://proxy.example"}, "all_proxy"),
+        ({"HTTP_PROXY": "", "http_proxy": "http://proxy.example"}, None),
+        ({"HTTP_PROXY": "", "ALL_PROXY": "http://proxy.example"}, "ALL_PROXY"),
+        (PROXY | {"REQUEST_METHOD": "GET"}, None),
+        (PROXY | {"NO_PROXY": "127.0.0.1"}, None),
+        (PROXY | {"NO_PROXY": "127.0.0.0/8"}, None),
+        (PROXY | {"no_proxy": " x.example , 127.0.0.1 "}, None),
+        (PROXY | {"NO_PROXY": "", "no_proxy": "127.0.0.1"}, "HTTP_PROXY"),
+        (PROXY | {"NO_PROXY": "*"}, "HTTP_PROXY"),
+        (PROXY | {"NO_PROXY": "localhost"}, "HTTP_PROXY"),
+        (PROXY | {"NO_PROXY": "127.0.0.1:8377"}, "HTTP_PROXY"),
+        (PROXY | {"NO_PROXY": "127."}, "HTTP_PROXY"),
+    ],
+)
+def test_threat_19_a_proxy_of_the_environment_that_would_read_the_login_is_seen(
+    environ: dict[str, str], name: str | None
+) -> None:
+    """Each of these was tried with Codex itself: whether the proxy got its requests for 127.0.0.1."""
+    assert detour(environ, "127.0.0.1") == name
+
+
 def test_a_skillclaw_is_reported_and_stays_unless_its_removal_is_asked_for(codex_home: Path, tmp_path: Path) -> None:
     (codex_home / "config.toml").write_text(SKILLCLAW)
     (codex_home / "skillclaw.config.toml").write_text("x = 1\n")
@@ -102,6 +150,9 @@ def test_what_was_edited_since_is_not_overwritten_by_the_uninstall(codex_home: P
     (codex_home / "armarius.config.toml").write_text("mine = 1\n")
     report = profile.uninstall()
     assert files(codex_home) == {"config.toml": edited.encode()}
+    [kept] = report.kept
+    assert kept.startswith("config.toml, which was edited since")
+    assert (Path(report.copies) / "config.toml").read_text() == LEFT
     assert any("mine = 1" in path.read_text() for path in Path(report.copies).iterdir())
 
 
@@ -157,6 +208,9 @@ def test_the_token_is_made_once_kept_private_and_never_a_weak_one(tmp_path: Path
     assert len(token) >= 43
     assert client_token(tmp_path / "own", SystemClock()) == token
     assert (tmp_path / "own" / "token").stat().st_mode & 0o777 == 0o600
+    with ThreadPoolExecutor(8) as pool:  # as when it is installed and started at the same moment
+        made = list(pool.map(client_token, [tmp_path / "first"] * 8, [SystemClock()] * 8))
+    assert len(set(made)) == 1
     (tmp_path / "own" / "token").write_text("short")
     with pytest.raises(DataError):
         client_token(tmp_path / "own", SystemClock())

@@ -98,6 +98,17 @@ def test_compactions_reviews_and_sub_agents_are_told_from_turns_of_the_user(
     assert (found.kind, found.subagent, found.is_user_turn) == (kind, subagent, counts)
 
 
+def test_what_is_asked_of_the_path_for_compactions_is_one_though_nothing_else_says_so(
+    recorder: Recorder, provider: Provider
+) -> None:
+    body = json.dumps({"output": [{"type": "compaction", "encrypted_content": "x"}]}).encode()
+    provider.answer = lambda _: plain(200, body, "Content-Type: application/json")
+    with Client(recorder.port) as client:
+        client.ask(request(user("x")), path="/v1/responses/compact", session_id="s").answer()
+    [session] = list_sessions(recorder.journal).sessions
+    assert (session.turns, session.others) == ([], {"compaction": 1})
+
+
 def test_r1_sessions_that_speak_at_once_stay_apart(recorder: Recorder) -> None:
     for turn in range(4):
         for name in ("one", "two", "three"):
@@ -233,6 +244,71 @@ def test_r5_what_came_before_a_cut_is_rebuilt_from_its_pieces(padding: int) -> N
     assert items[3]["summary"] == [{"type": "summary_text", "text": "hm"}]
 
 
+PARTS = [
+    event("response.output_item.added", output_index=0, item={"id": "r", "type": "reasoning", "summary": []}),
+    event("response.reasoning_summary_text.delta", output_index=0, summary_index=0, delta="fir"),
+    event("response.reasoning_summary_text.done", output_index=0, summary_index=0, text="first"),
+    event("response.reasoning_summary_text.delta", output_index=0, summary_index=1, delta="sec"),
+    event("response.reasoning_summary_text.done", output_index=0, summary_index=1, text="second"),
+    event("response.reasoning_text.delta", output_index=0, content_index=0, delta="raw"),
+    event("response.output_item.added", output_index=1, item={"id": "m", "type": "message", "role": "assistant"}),
+    event("response.output_text.done", output_index=1, content_index=0, text="I will"),
+    event("response.refusal.delta", output_index=1, content_index=1, delta="not"),
+    event("response.output_item.added", output_index=2, item={"id": "p", "type": "mcp_call", "name": "x"}),
+    event("response.mcp_call_arguments.delta", output_index=2, delta="{"),
+    event("response.code_interpreter_call_code.delta", output_index=3, delta="1+"),
+]
+
+
+def test_r5_each_part_of_an_item_that_was_broken_off_stays_a_part_of_its_kind() -> None:
+    answer = Answer()
+    answer.take(b"".join(PARTS))
+    answer.broken_off()
+    thought, message, called, code = (json.loads(bytes(item)) for item in answer.output)
+    assert [part["text"] for part in thought["summary"]] == ["first", "second"]
+    assert thought["content"] == [{"type": "reasoning_text", "text": "raw"}]
+    said = [{"type": "output_text", "text": "I will"}, {"type": "refusal", "refusal": "not"}]
+    assert (message["content"], called["arguments"]) == (said, "{")
+    assert (code["type"], code["code"]) == ("code_interpreter_call", "1+")
+
+
+def test_r5_an_error_without_a_type_is_kept_and_is_a_failure_when_nothing_follows(
+    recorder: Recorder, provider: Provider
+) -> None:
+    """Servers behind a router say so; Codex reads on, and finds that the stream was cut."""
+    provider.answer = lambda _: stream([*events("ab")[:3], b'data: {"error":{"message":"overloaded"}}\n\n'])
+    ask(recorder, request(user("x")))
+    [exchange] = recorder.exchanges(1)
+    assert (exchange.end, exchange.error) == ("failed", {"message": "overloaded"})
+
+
+@pytest.mark.parametrize("head", ["200 OK", "200 OK\r\nContent-Type: text/plain", "201 Created\r\nContent-Type: x/y"])
+def test_r5_a_stream_is_recorded_whatever_it_is_called(recorder: Recorder, provider: Provider, head: str) -> None:
+    """Codex reads it as a stream, too."""
+    body = b"".join(events("nameless"))
+    provider.answer = lambda _: [f"HTTP/1.1 {head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body]
+    with Client(recorder.port) as client:
+        assert client.ask(request(user("x"))).answer()[2] == body
+    [exchange] = recorder.exchanges(1)
+    assert (exchange.end, exchange.response, b"nameless" in bytes(exchange.output[0])) == ("completed", "resp_1", True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ((200, b"<html>a hotel wants to be paid"), ("completed", "the answer is not one of a model")),
+        ((200, b""), ("completed", "the answer is not one of a model")),
+        ((307, b""), ("failed", None)),
+    ],
+)
+def test_r8_an_answer_that_is_none_is_not_taken_for_one(
+    recorder: Recorder, provider: Provider, answer: tuple[int, bytes], wanted: tuple[str, str | None]
+) -> None:
+    provider.answer = lambda _: plain(*answer, "Content-Type: application/json", "Location: http://x/")
+    ask(recorder, request(user("x")))
+    assert [(exchange.end, exchange.unread) for exchange in recorder.exchanges(1)] == [wanted]
+
+
 def test_r8_what_a_long_stream_says_twice_is_not_kept_twice() -> None:
     """Deltas with padding, as some providers send them against listeners, until they are 20 MB."""
     answer, lines = Answer(), EventStream()
@@ -358,6 +434,14 @@ def test_when_the_journal_cannot_be_written_traffic_goes_on_and_it_is_counted_an
         assert (exchange.base, len(exchange.input)) == (None, 2)  # nothing builds upon what was lost
 
 
+def test_a_recorder_that_cannot_record_says_so_before_the_first_request(provider: Provider, tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("a file where the folder should be")
+    with Recorder(provider.url, tmp_path) as recorder:
+        [complaint] = recorder.complaints
+        assert ask(recorder, request(user("x"))) == b"".join(events())
+    assert f"NOT RECORDING: {tmp_path / 'journal'} is no folder" in complaint
+
+
 def test_fault_7_a_disk_that_fills_up_leaves_whole_lines_and_the_next_ones_are_written(tmp_path: Path) -> None:
     """The kernel takes a part of a batch and then no more, as when the last block is used up."""
     told = list[tuple[list[Any], bool]]()
@@ -403,6 +487,7 @@ def test_one_module_of_the_recorder_has_the_proxys_sockets_and_one_those_of_its_
     wired = {"asyncio", "socket", "ssl", "select", "selectors", "http.client", "uvloop", "urllib.request"}
     allowed = {"server.py": wired, "outbound.py": wired}
     allowed |= {"tls.py": {"ssl"}, "asking.py": {"http.client"}}  # whom to trust; is it running
+    allowed |= {"reach.py": {"asyncio", "socket", "ssl"}}  # at which of its addresses a host answers
     for source in read_tree(Path(recorder_part.__file__).parent):
         found = {one.module for one in source.imports() if one.module in wired}
         assert found <= allowed.get(source.path, set()), (source.path, found)

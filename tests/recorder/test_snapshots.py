@@ -211,6 +211,34 @@ def test_r11_a_recorder_that_was_killed_writes_the_rest_once(world: World, lost:
     assert len(world.stored) == 3
 
 
+def test_a_part_that_was_written_before_a_crash_is_told_of_after_it(world: World) -> None:
+    world.turn("s", 1)
+    [log] = (world.folder / "state").iterdir()
+    log.write_bytes(log.read_bytes().splitlines(keepends=True)[0])
+    key = world.keys.pop()  # nobody heard of it
+    world.start().catch_up(world.folder / "journal")
+    world.snapshots.write_due(every=True)
+    assert world.keys == [key]
+
+
+def test_a_log_that_cannot_be_written_is_trouble_and_loses_nothing(objects: Objects, tmp_path: Path) -> None:
+    world = World(objects, tmp_path)
+    world.turn("s", 1)
+    [log] = (world.folder / "state").iterdir()
+    kept = log.read_bytes()
+    log.unlink()
+    log.mkdir()
+    world.turn("s", 2)
+    assert str(log) in str(world.snapshots.state.trouble)
+    assert len(world.keys) == 2
+    log.rmdir()
+    log.write_bytes(kept)
+    world.turn("s", 3)
+    world.snapshots.write_due(every=True)
+    assert [one.prompt_text for one in read_session(objects, "s").turns] == ["do 1", "do 2", "do 3"]
+    assert (len(world.keys), world.snapshots.state.trouble) == (3, None)
+
+
 def test_the_log_of_a_long_session_is_as_short_as_its_sessions_are_many(objects: Objects, tmp_path: Path) -> None:
     world = World(objects, tmp_path, most_closed=100)
     world.turn("s", 1)

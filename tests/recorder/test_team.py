@@ -295,7 +295,17 @@ def test_polls_have_jitter_and_back_off(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "wanted",
-    [{"inject": "pinned"}, {"reload": "callback"}, {"evolve": "https://x.example"}, {"snapshots": "s3://X"}],
+    [
+        {"inject": "pinned"},
+        {"reload": "callback"},
+        {"evolve": "https://x.example"},
+        {"snapshots": "s3://X"},
+        {"snapshots": ""},
+        {"skills": " "},
+        {"snapshots": "x", "evolve": ""},
+        {"callers": ("somebody",)},
+        {"token": "a-token\n"},
+    ],
 )
 def test_what_does_not_fit_together_is_an_error_of_usage(tmp_path: Path, wanted: dict[str, Any]) -> None:
     with pytest.raises(UsageError), open_team(plan(tmp_path, **wanted), FakeClock(), print):
@@ -375,6 +385,12 @@ def test_threat_12_a_name_that_changes_is_looked_at_each_time() -> None:
     with pytest.raises(Refused):
         outbound.ask("GET", "/x", seconds=0.2)
     assert resolved == ["hub.corp"] * 2  # once for each, and it is the checked one that was connected to
+
+
+def test_an_address_that_does_not_answer_is_not_in_the_way_of_the_next(service: EvolveService) -> None:
+    endpoint = parse_endpoint(service.url.replace("127.0.0.1", "localhost"))
+    outbound = Outbound(endpoint, resolve=lambda _host, _port: ["127.0.0.9", "127.0.0.1"])
+    assert outbound.ask("GET", "/v1/jobs/none").status == 404
 
 
 @pytest.mark.parametrize(
@@ -490,6 +506,8 @@ def test_threat_29_a_call_has_a_size(called: tuple[Recorder, list[int], bytes]) 
     recorder, pulls, secret = called
     body = b"x" * (65 << 10)
     assert call(recorder, signed_headers(secret, body, SystemClock()), body) == 413
+    unmeasured = signed_headers(secret, b"{}", SystemClock()) | {"transfer-encoding": "chunked"}
+    assert call(recorder, unmeasured, b"2\r\n{}\r\n0\r\n\r\n") == 413
     assert pulls == []
 
 
@@ -534,3 +552,10 @@ def test_work_beside_gets_everything_in_order_and_survives_its_faults() -> None:
             beside.tell(number)
     assert got == [*range(100), -1]
     assert said == ["ZeroDivisionError: three"]
+
+    def fail() -> None:
+        raise KeyError("end")
+
+    with Beside("test", step, said.append, last=fail, patience_s=20):
+        pass
+    assert said[1:] == ["KeyError: 'end'"]

@@ -17,7 +17,7 @@ from armarius.clock import SystemClock
 from armarius.errors import ArmariusError, HostError, Refused, UsageError
 from armarius.recorder.access import Gate, Listen, Route, forwarded_target, parse_listen, parse_upstream
 from armarius.recorder.packing import LARGEST_PLAIN
-from armarius.recorder.readers import Limits, RequestReader, ResponseReader, Unacceptable, Unreadable
+from armarius.recorder.readers import Arriving, Limits, RequestReader, ResponseReader, Unacceptable, Unreadable
 from armarius.recorder.server import Serving, serve
 from support.codex_world import wait_for
 from support.recorder_world import TOKEN, Client, Provider, Recorder, plain, stream
@@ -322,7 +322,8 @@ def anybody(_method: bytes, _target: bytes, _headers: dict[bytes, bytes]) -> Non
 @given(st.lists(PIECE, max_size=30))
 def test_no_bytes_of_a_client_raise_anything_or_grow_beyond_the_limits(pieces: list[bytes]) -> None:
     limits = Limits(head=400, headers=8, body=64)
-    reader = RequestReader(limits, anybody)
+    arriving = Arriving()
+    reader = RequestReader(limits, anybody, arriving)
     for piece in pieces:
         try:
             for request in reader.feed(piece):
@@ -331,7 +332,41 @@ def test_no_bytes_of_a_client_raise_anything_or_grow_beyond_the_limits(pieces: l
                 assert sum(len(name) + len(value) for name, value in request.headers) <= limits.head
         except Unacceptable as error:
             assert 400 <= error.refusal.status < 600  # noqa: PT017
-            return
+            break
+    reader.close()
+    assert arriving.size == 0
+
+
+def test_threat_29_bodies_that_arrive_at_the_same_time_have_a_size_together() -> None:
+    limits, arriving, head = Limits(arriving=1000), Arriving(), b"POST /v1/x HTTP/1.1\r\nContent-Length: 900\r\n\r\n"
+    one, other, third = (RequestReader(limits, anybody, arriving) for _ in range(3))
+    assert one.feed(head + b"a" * 800) == []
+    with pytest.raises(Unacceptable, match="at the same time"):
+        other.feed(head + b"b" * 201)
+    other.close()
+    assert third.feed(head + b"c" * 100) == []
+    assert len(one.feed(b"a" * 100)) == 1
+    assert len(third.feed(b"c" * 800)) == 1, "what is whole does not arrive any more"
+
+
+ENDLESS = [
+    b"X: ",
+    b"X",
+    b"Content-Length: 1",
+    b"Transfer-Encoding: chunked\r\n\r\n1;",
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+]
+
+
+@pytest.mark.parametrize("begun", ENDLESS)
+def test_threat_29_a_line_without_end_is_given_up_on_both_sides(begun: bytes) -> None:
+    request, response = RequestReader(Limits(), anybody, Arriving()), ResponseReader(Limits())
+    request.feed(b"POST /v1/x HTTP/1.1\r\n" + begun)
+    response.feed(b"HTTP/1.1 200 OK\r\n" + begun)
+    fill = b"v" * 4096
+    for reader, wrong in ((request, Unacceptable), (response, Unreadable)):
+        with pytest.raises(wrong):
+            list(map(reader.feed, [fill] * 20))
 
 
 @given(st.lists(PIECE, max_size=30))
@@ -349,7 +384,7 @@ def test_no_bytes_of_a_provider_raise_anything_else_than_being_unreadable(pieces
 def test_a_request_is_the_same_however_it_is_cut(bodies: list[bytes], places: list[int]) -> None:
     data = b"".join(b"POST /v1/x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%b" % (len(b), b) for b in bodies)
     points = sorted({place % (len(data) + 1) for place in places})
-    reader = RequestReader(Limits(), anybody)
+    reader = RequestReader(Limits(), anybody, Arriving())
     cut = [data[a:b] for a, b in zip([0, *points], [*points, len(data)], strict=True)]
     assert [request.body for piece in cut for request in reader.feed(piece)] == bodies
 

@@ -94,6 +94,16 @@ def test_every_path_below_v1_and_every_method_goes_on(
     assert provider.seen[0].line == f"{method} {upstream} HTTP/1.1"
 
 
+@pytest.mark.parametrize(("path", "wanted"), [("/v1", "/"), ("/v1?a=b", "/?a=b"), ("/v1/", "/"), ("/v1/x", "/x")])
+def test_a_provider_without_a_path_of_its_own_is_asked_for_its_root(
+    provider: Provider, tmp_path: Path, path: str, wanted: str
+) -> None:
+    provider.answer = lambda _: plain(200, b"{}")
+    with Recorder(provider.url.removesuffix("/v1"), tmp_path) as recorder, Client(recorder.port) as client:
+        assert client.ask(method="GET", path=path).answer()[0] == 200
+    assert provider.seen[0].line == f"GET {wanted} HTTP/1.1"
+
+
 def test_the_answer_to_head_has_no_body_and_204_has_none_either(recorder: Recorder, provider: Provider) -> None:
     provider.answer = lambda seen: (
         [b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"]
@@ -315,6 +325,35 @@ def test_an_answer_without_a_length_ends_with_its_connection(recorder: Recorder,
 def test_an_announcement_before_the_answer_is_not_the_answer(recorder: Recorder, provider: Provider) -> None:
     provider.answer = lambda _: [b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", *stream()]
     with Client(recorder.port) as client:
+        client.ask(ASKED)
+        assert client.head() == (103, [("link", "x")])
+        assert client.answer()[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"HTTP/1.1 200 OK\nContent-Length: 1\n\nx", "Missing expected CR"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"v" * 600_000, "the head of the answer has no end"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", "another protocol"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_a_502_that_says_why(
+    recorder: Recorder, provider: Provider, answer: bytes, why: str
+) -> None:
+    provider.answer = lambda _: [answer]
+    with Client(recorder.port) as client:
+        status, _, body = client.ask(ASKED).answer()
+    assert status == 502
+    assert why in json.loads(body)["error"]["message"]
+
+
+def test_a_connection_that_nobody_needs_is_not_kept_until_it_is_forgotten_on_the_way(
+    provider: Provider, tmp_path: Path
+) -> None:
+    with Recorder(provider.url, tmp_path, limits=Limits(free=0.0)) as recorder, Client(recorder.port) as client:
+        assert client.ask(ASKED).answer()[0] == 200
+        assert provider.lost.acquire(timeout=20), "it is kept"
         assert client.ask(ASKED).answer()[0] == 200
 
 

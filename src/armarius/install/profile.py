@@ -6,7 +6,6 @@ Invariant: `config.toml` changes by nothing but whole tables and lines of ours (
 which are shown first; what was there before is kept, and put back byte for byte. No provider's key is written.
 """
 
-import base64
 import contextlib
 import difflib
 import hashlib
@@ -16,22 +15,25 @@ import tomllib
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 import tomli_w
 
 from armarius.clock import Clock
-from armarius.errors import DataError, HostError
+from armarius.errors import DataError, HostError, UsageError
 from armarius.files import locked, private_folder, read_bounded, write_atomic
 from armarius.install.record import Kept, Theirs, digest
-from armarius.recorder.access import TOKEN_HEADER, Listen
+from armarius.recorder.access import DEFAULT_LISTEN, TOKEN_HEADER, Listen
+from armarius.recorder.secret import made_once
 
-__all__ = ["PROFILE", "Profile", "ProfileReport", "client_token", "profile_text"]
+__all__ = ["PROFILE", "Profile", "ProfileReport", "client_token", "profile_text", "serve_command"]
 
 PROFILE = "armarius"
 _LEGACY = "skillclaw"
 _CONFIG = "config.toml"
 _LARGEST = 8 << 20
+_MARK = "\ufeff"
 _HEADER = re.compile(r"\s*\[\[?([^\]]+)\]\]?\s*(?:#.*)?$")
 
 
@@ -61,9 +63,7 @@ class _Record(msgspec.Struct, frozen=True):
 
 def client_token(folder: Path, clock: Clock) -> str:
     """The token without which nobody may use the recorder of this user; made once."""
-    path = private_folder(folder) / "token"
-    if not path.exists():
-        write_atomic(path, base64.urlsafe_b64encode(clock.entropy(32)).rstrip(b"="))
+    path = made_once(folder / "token", clock)
     token = read_bounded(path, 1024).decode("ascii", "replace").strip()
     if not re.fullmatch(r"[A-Za-z0-9_-]{32,}", token):
         raise DataError("token", f"{path} holds no token", "remove it, and run `armarius proxy install` again")
@@ -83,6 +83,12 @@ def profile_text(listen: Listen, token: str) -> str:
     return tomli_w.dumps({"model_provider": PROFILE, "model_providers": {PROFILE: provider}})
 
 
+def serve_command(base_url: str) -> str:
+    """What starts the recorder that a profile with `base_url` leads to."""
+    listen = urlsplit(base_url).netloc
+    return "armarius proxy serve" + ("" if listen == DEFAULT_LISTEN else f" --listen {listen}")
+
+
 class Profile:
     """The profile of one CODEX_HOME; `folder` is the recorder's own."""
 
@@ -98,6 +104,8 @@ class Profile:
         self, listen: Listen, token: str, *, remove_legacy: bool = False, dry_run: bool = False
     ) -> ProfileReport:
         """Write the profile, and take our leftovers out of `config.toml`."""
+        if not listen.port:
+            raise UsageError("listen", "a profile needs a port that stays", f"give one, as in {DEFAULT_LISTEN}")
         with self._locked():
             config = Theirs.read(self._codex_home / _CONFIG)
             plain = without_leftovers(config.text, PROFILE, str(config.path))
@@ -115,13 +123,15 @@ class Profile:
         """Put back what was there before; a file that was edited since stays, but for the profile itself."""
         with self._locked():
             record = self._record()
-            wanted = dict[str, bytes | None]()
+            wanted, edited = dict[str, bytes | None](), list[str]()
             for name, kept in (record.files if record else self._unrecorded()).items():
                 now = Theirs.read(self._codex_home / name).data
-                is_as_left = kept.after == (None if now is None else digest(now))
-                if is_as_left or name == self.path.name:
+                hashed = None if now is None else digest(now)
+                if hashed == kept.after or name == self.path.name:
                     wanted[name] = self._copy(name, kept)
-            report = self._put("uninstall", wanted, dry_run=dry_run)
+                elif hashed != kept.before:
+                    edited.append(f"{name}, which was edited since; what it was before is in {self._copies}")
+            report = msgspec.structs.replace(self._put("uninstall", wanted, dry_run=dry_run), kept=tuple(edited))
             if not dry_run and record is not None:
                 (self._copies / "record.json").unlink()
             return report
@@ -133,6 +143,11 @@ class Profile:
             if said.get("model_provider") == PROFILE and TOKEN_HEADER in str(said.get("model_providers")):
                 return {self.path.name: Kept(None, 0o600)}
         return {}
+
+    def is_hindered(self) -> bool:
+        """Whether something of ours in `config.toml` makes Codex refuse the profile; DataError when nobody can say."""
+        config = Theirs.read(self._codex_home / _CONFIG)
+        return without_leftovers(config.text, PROFILE, str(config.path)) != config.text
 
     def legacy(self) -> tuple[str, ...]:
         """What SkillClaw left in this CODEX_HOME."""
@@ -221,12 +236,14 @@ def _diff(name: str, before: bytes | None, after: bytes | None) -> str:
 
 def without_leftovers(text: str, name: str, where: str, *, provider: bool = False) -> str:
     """`text` without `[profiles.NAME]` and what lies below it, and without `profile = "NAME"`; with `provider`
-    also without the provider of that name and the choice of it. DataError when that cannot be done exactly.
+    also without the provider of that name and the choice of it. DataError when that cannot be done exactly. A mark of
+    the byte order, over which Codex reads, stays.
     """
+    mark, text = text[: text.startswith(_MARK)], text.removeprefix(_MARK)
     said = _parsed(text, where)
     wanted = _pruned(said, name, provider=provider)
     if wanted == said:
-        return text
+        return mark + text
     result = _cut(text, name, provider=provider)
     if not _says(result, wanted):
         raise DataError(
@@ -234,7 +251,7 @@ def without_leftovers(text: str, name: str, where: str, *, provider: bool = Fals
             f"{where}: what belongs to the profile {name} is written in a way that cannot be taken out exactly",
             f'take `[profiles.{name}]` and `profile = "{name}"` out by hand',
         )
-    return result
+    return mark + result
 
 
 def _pruned(said: dict[str, Any], name: str, *, provider: bool) -> dict[str, Any]:

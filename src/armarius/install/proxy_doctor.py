@@ -4,19 +4,21 @@ Owns the checks, and asking a running recorder. Does not own any of the parts.
 Invariant: nothing is changed, and nobody is asked but the recorder on loopback.
 """
 
-import os
 import tomllib
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from armarius.codex.home import read_login
 from armarius.errors import ArmariusError
-from armarius.install.profile import PROFILE, Profile
+from armarius.install.detour import detour
+from armarius.install.profile import PROFILE, Profile, serve_command
 from armarius.lanes.billing import billing_of
 from armarius.recorder.access import TOKEN_HEADER
 from armarius.recorder.asking import ask_state
+from armarius.recorder.journal import why_unwritable
 from armarius.recorder.state import ProxyState
 from armarius.settings import Settings
 
@@ -65,6 +67,7 @@ def examine(settings: Settings) -> ProxyDiagnosis:
         _profile(settings, status),
         _billing(settings, status),
         _login(settings),
+        _way(settings, status),
         _running(status),
         _journal(settings, status),
         _legacy(settings),
@@ -124,22 +127,31 @@ def _login(settings: Settings) -> ProxyFinding:
     return ProxyFinding("login", "ok", f"{login.mode}; it passes through and is stored nowhere")
 
 
+def _way(settings: Settings, status: ProxyStatus) -> ProxyFinding:
+    host = urlsplit(status.base_url or "").hostname or ""
+    name = detour(settings.environ, host) if host else None
+    if name is not None:
+        found = f"{name} sends requests for {host}, and the login in them, to a proxy"
+        return ProxyFinding("way", "fail", found, f"put {host} into NO_PROXY where codex is started")
+    return ProxyFinding("way", "ok", "no proxy of this environment is between Codex and the recorder")
+
+
 def _running(status: ProxyStatus) -> ProxyFinding:
     if status.state is None:
         where = status.base_url or "its address"
-        return ProxyFinding("recorder", "fail", f"nothing answers at {where}", "run `armarius proxy serve`")
+        command = serve_command(status.base_url) if status.base_url else "armarius proxy serve"
+        return ProxyFinding("recorder", "fail", f"nothing answers at {where}", f"run `{command}`")
     return ProxyFinding("recorder", "ok", f"process {status.state.pid}, {status.state.requests} requests")
 
 
 def _journal(settings: Settings, status: ProxyStatus) -> ProxyFinding:
     state = status.state
     if state is not None and state.unrecorded:
-        found = f"{state.unrecorded} exchanges are not recorded: {state.trouble}"
+        found = f"{state.unrecorded} exchanges lost. {state.trouble}"
         return ProxyFinding("journal", "fail", found, "free space, or set ARMARIUS_HOME to another disk")
     folder = settings.recorder / "journal"
-    above = next(place for place in (folder, *folder.parents) if place.exists())
-    if not os.access(above, os.W_OK):
-        return ProxyFinding("journal", "fail", f"{above} cannot be written to", "change its owner or mode")
+    if (trouble := why_unwritable(folder)) is not None:
+        return ProxyFinding("journal", "fail", trouble, "move it away, or change its owner or mode")
     if state is not None and state.journal is None:
         return ProxyFinding("journal", "warn", "it records nothing (--record off)", "start it with --record on")
     return ProxyFinding("journal", "ok", str(folder))
@@ -147,9 +159,13 @@ def _journal(settings: Settings, status: ProxyStatus) -> ProxyFinding:
 
 def _legacy(settings: Settings) -> ProxyFinding:
     try:
-        legacy = Profile(settings.codex_home, settings.recorder).legacy()
+        profile = Profile(settings.codex_home, settings.recorder)
+        is_hindered, legacy = profile.is_hindered(), profile.legacy()
     except ArmariusError as error:
-        return ProxyFinding("leftovers", "warn", error.message, error.hint)
+        return ProxyFinding("leftovers", "fail", error.message, error.hint)
+    if is_hindered:
+        found = f"of ours in {settings.codex_home / 'config.toml'}, with which Codex refuses the profile"
+        return ProxyFinding("leftovers", "fail", found, "run `armarius proxy install`")
     if legacy:
         return ProxyFinding(
             *("leftovers", "warn", f"of SkillClaw in {', '.join(legacy)}"),

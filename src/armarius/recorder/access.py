@@ -167,7 +167,7 @@ def forwarded_target(target: bytes, upstream: Upstream) -> bytes | None:
     prefix = _PREFIX.encode()
     if path != prefix and not path.startswith(prefix + b"/"):
         return None
-    return upstream.path.encode() + path[len(prefix) :] + mark + query
+    return (upstream.path.encode() + path[len(prefix) :] or b"/") + mark + query
 
 
 class Route(msgspec.Struct, frozen=True):

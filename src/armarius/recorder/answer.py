@@ -74,10 +74,13 @@ class _Event(msgspec.Struct):
     output_index: Any = None
     item: msgspec.Raw = msgspec.Raw(b"null")
     content_index: Any = None
+    summary_index: Any = None
     delta: Any = None
     text: Any = None
+    refusal: Any = None
     arguments: Any = None
     input: Any = None
+    code: Any = None
 
 
 class _Type(msgspec.Struct):
@@ -93,11 +96,13 @@ _BROKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 class _Part(msgspec.Struct):
-    """An item that is on its way. `done` is the whole of it, `opened` its beginning."""
+    """An item that is on its way. `done` is the whole of it, `opened` its beginning, `pieces` are its texts: for each
+    its place among others of the kind, and what it is.
+    """
 
     done: msgspec.Raw | None = None
     opened: dict[str, Any] | None = None
-    pieces: dict[tuple[str, Any], list[str]] = {}
+    pieces: dict[tuple[int, str], list[str]] = {}
 
 
 class Answer:
@@ -159,21 +164,24 @@ class Answer:
                 self._forget()
                 return True
         said = _event_in(payload)
+        if said.type is None and said.error != _NULL:
+            self.error = said.error.copy()  # Codex reads on behind such a one, and so may more be said
         end = _ENDS.get(said.type) if isinstance(said.type, str) else None
         if end is not None:
             self._finish(payload, said, end)
         return end is not None
 
-    def take_whole(self, body: bytes) -> None:
-        """Take in an answer that did not come as a stream."""
+    def take_whole(self, body: bytes) -> bool:
+        """Take in an answer that did not come as a stream; False: it is none."""
         try:
             response = _whole.decode(body)
         except _BROKEN:
-            return
+            return False
         self._note(response)
         self.output = _items(response.output)
         status = response.status if isinstance(response.status, str) else None
         self.end = _ENDS.get(f"response.{status}", "completed")
+        return True
 
     def broken_off(self) -> None:
         """What came is all there is."""
@@ -181,6 +189,8 @@ class Answer:
             if self._ends(event):
                 return  # something came after it that should not have
         self.output = self._rebuilt()
+        if self.error is not None:
+            self.end = "failed"
 
     def _note(self, response: _Response) -> None:
         self.id = _text(response.id) or self.id
@@ -247,12 +257,14 @@ class Answer:
             part.opened = _object(event.item)
             return
         name, _, how = kind.removeprefix("response.").rpartition(".")
+        place = next((at for at in (event.summary_index, event.content_index) if isinstance(at, int)), 0)
         if how == "delta" and isinstance(event.delta, str):
-            part.pieces.setdefault((name, event.content_index), []).append(event.delta)
+            part.pieces.setdefault((place, name), []).append(event.delta)
         elif how == "done":
-            said = next((text for text in (event.text, event.arguments, event.input) if isinstance(text, str)), None)
+            texts = (event.text, event.refusal, event.arguments, event.input, event.code)
+            said = next((text for text in texts if isinstance(text, str)), None)
             if said is not None:
-                part.pieces[name, event.content_index] = [said]
+                part.pieces[place, name] = [said]
 
 
 _NULL = msgspec.Raw(b"null")
@@ -301,25 +313,37 @@ def _item(part: _Part) -> msgspec.Raw | None:
     if part.done is not None:
         return part.done
     opened = dict(part.opened or {})
-    texts = {name: "".join("".join(text) for key, text in part.pieces.items() if key[0] == name) for name in _FIELDS}
-    said = {name: text for name, text in texts.items() if text}
+    said = [(_TEXTS[name], "".join(part.pieces[at, name])) for at, name in sorted(part.pieces) if name in _TEXTS]
     if not said and not opened:
         return None
-    if opened.get("type", "message") == "message":
-        text = said.get("output_text", "")
-        opened |= {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
-    elif summary := said.get("reasoning_summary_text"):
-        opened["summary"] = [{"type": "summary_text", "text": summary}]
-    for name, text in said.items():
-        if name in _PLAIN_FIELDS:
-            opened[_FIELDS[name]] = text
-    return msgspec.Raw(msgspec.json.encode(opened | {"status": "incomplete"}))
+    opened.setdefault("type", said[0][0].item if said else "message")
+    if opened["type"] == "message":
+        opened |= {"role": "assistant", "content": []}
+    listed = dict[str, list[dict[str, str]]]()
+    for text, words in said:
+        if text.kind is None:
+            opened[text.field] = words
+        else:
+            listed.setdefault(text.field, []).append({"type": text.kind, text.key: words})
+    return msgspec.Raw(msgspec.json.encode(opened | listed | {"status": "incomplete"}))
 
 
-_PLAIN_FIELDS = {"function_call_arguments", "custom_tool_call_input"}
-_FIELDS = {
-    "output_text": "content",
-    "reasoning_summary_text": "summary",
-    "function_call_arguments": "arguments",
-    "custom_tool_call_input": "input",
+class _Text(msgspec.Struct, frozen=True):
+    """Where a text that came in pieces belongs: in which items, in which of their fields, and what it is there."""
+
+    item: str
+    field: str
+    kind: str | None = None
+    key: str = "text"
+
+
+_TEXTS = {
+    "output_text": _Text("message", "content", "output_text"),
+    "refusal": _Text("message", "content", "refusal", "refusal"),
+    "reasoning_text": _Text("reasoning", "content", "reasoning_text"),
+    "reasoning_summary_text": _Text("reasoning", "summary", "summary_text"),
+    "function_call_arguments": _Text("function_call", "arguments"),
+    "mcp_call_arguments": _Text("mcp_call", "arguments"),
+    "custom_tool_call_input": _Text("custom_tool_call", "input"),
+    "code_interpreter_call_code": _Text("code_interpreter_call", "code"),
 }

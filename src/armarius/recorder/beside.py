@@ -1,7 +1,7 @@
 """Work beside the proxy, which only hands things over and never waits.
 
 Owns the thread. Does not own the work.
-Invariant: what was told is handed on once, in order; a fault in the work is said and ends nothing.
+Invariant: what was told is handed on once, in order; a fault in the work, the last of it too, is said and ends nothing.
 """
 
 import queue
@@ -53,13 +53,13 @@ class Beside(Generic[_Told]):
         while not is_last:
             told, is_last = self._next(wait)
             if told or not is_last:
-                wait = self._done(told)
+                wait = self._done(lambda told=told: self._step(told))
         if self._last is not None:
-            self._last()
+            self._done(self._last)
 
-    def _done(self, told: list[_Told]) -> float | None:
+    def _done(self, work: Callable[[], float | None]) -> float | None:
         try:
-            return self._step(told)
+            return work()
         except Exception as error:  # noqa: BLE001  # the end of a thread: the fault is said, and the next gets its turn
             self._complain(f"{type(error).__name__}: {error}")
             return _AFTER_FAULT_S

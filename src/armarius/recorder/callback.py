@@ -7,7 +7,6 @@ sides have. Whoever lacks one of these learns nothing but that he was refused.
 The signature is HMAC-SHA256 over `TIMESTAMP\nNONCE\n` and the body, in hex; the timestamp is in seconds.
 """
 
-import base64
 import hashlib
 import hmac
 import re
@@ -16,8 +15,9 @@ from pathlib import Path
 
 from armarius.clock import Clock
 from armarius.errors import DataError
-from armarius.files import private_folder, read_bounded, write_atomic
+from armarius.files import read_bounded
 from armarius.recorder.access import Refusal
+from armarius.recorder.secret import made_once
 
 __all__ = ["CALLBACK_PATH", "LARGEST_CALL", "CallGate", "callback_secret", "signed_headers"]
 
@@ -31,9 +31,7 @@ _NONCE_FORM = re.compile(rb"[A-Za-z0-9_-]{16,128}")
 
 def callback_secret(folder: Path, clock: Clock) -> bytes:
     """The secret that the service signs with; made once, to be given to the service."""
-    path = private_folder(folder) / "callback-secret"
-    if not path.exists():
-        write_atomic(path, base64.urlsafe_b64encode(clock.entropy(32)).rstrip(b"="))
+    path = made_once(folder / "callback-secret", clock)
     secret = read_bounded(path, 1024).strip()
     if len(secret) < 32:  # noqa: PLR2004  # characters, of a secret that cannot be guessed
         raise DataError("callback-secret", f"{path} holds no secret", "remove it, and start the recorder again")

@@ -97,7 +97,7 @@ class Evolution:
 
     def note(self, key: str) -> None:
         """A snapshot was written."""
-        self._kept.waiting = [*self._kept.waiting, key][-_MOST_SESSIONS:]
+        self._kept.waiting = [*(other for other in self._kept.waiting if other != key), key][-_MOST_SESSIONS:]
         self._keep()
 
     def step(self) -> float | None:

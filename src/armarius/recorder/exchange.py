@@ -8,6 +8,7 @@ secret is in a record: it is redacted before it leaves this module.
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, cast
 
 import msgspec
@@ -72,7 +73,20 @@ class Recording:
 
     __slots__ = (
         *("_answer", "_begun", "_body", "_clock", "_first", "_histories", "_inflate", "_news", "_said"),
-        *("_size", "_status", "_stream", "_unread", "at_us", "id", "identity", "injected", "path", "placed", "plain"),
+        *(
+            "_is_open",
+            "_size",
+            "_status",
+            "_stream",
+            "_unread",
+            "at_us",
+            "id",
+            "identity",
+            "injected",
+            "path",
+            "placed",
+            "plain",
+        ),
         "request_bytes",
     )
 
@@ -90,6 +104,8 @@ class Recording:
         self._status: int | None = None
         self._answer = Answer()
         self._stream: EventStream | None = None
+        self._is_open = False
+        """Whether the first byte of the answer is to tell whether it is a stream."""
         self._body = list[bytes]()
         self._size = 0
         self._inflate: Inflate | None = None
@@ -100,11 +116,16 @@ class Recording:
         self._histories: Histories | None = None
         self.plain: bytes | None = None
         """The body without its encoding, for whoever puts something into it; None when it cannot be read."""
-        self.identity = identify(headers)
+        self.identity = self._identify(headers)
         try:
             self._read(headers, body, histories)
         except DataError as error:
             self._unread = error.message
+
+    def _identify(self, headers: Mapping[str, str], **body: Any) -> Identity:
+        identity = identify(headers, **body)
+        is_compaction = self.path.endswith("/compact") and identity.kind == "turn"  # Codex need not say so besides
+        return msgspec.structs.replace(identity, kind="compaction") if is_compaction else identity
 
     def _read(self, headers: Mapping[str, str], body: bytes, histories: Histories) -> None:
         plain = unpacked(body, headers.get("content-encoding", ""))
@@ -113,7 +134,7 @@ class Recording:
         asked = news.asked
         if asked.prompt_cache_key is not None or asked.client_metadata is not None:
             said = field_of(asked.client_metadata, "x-codex-turn-metadata")
-            self.identity = identify(headers, cache_key=asked.prompt_cache_key, metadata=said)
+            self.identity = self._identify(headers, cache_key=asked.prompt_cache_key, metadata=said)
         if self.identity.thread != thread:  # only its body says whose it is
             news = read_news(plain, histories.get(self.identity.thread))
         self._news, self.placed, self.plain = news, news.placed, plain
@@ -161,8 +182,11 @@ class Recording:
     def begin(self, status: int, headers: Mapping[bytes, bytes]) -> None:
         """The head of the answer came; names are in lower case."""
         self._status = status
-        if status == 200 and headers.get(b"content-type", b"").lower().startswith(b"text/event-stream"):  # noqa: PLR2004
+        kind = headers.get(b"content-type", b"").lower()
+        if _is_success(status) and kind.startswith(b"text/event-stream"):
             self._stream = EventStream()
+        else:  # Codex reads a stream whatever it is called
+            self._is_open = _is_success(status) and not kind.startswith(b"application/json")
         encoding = headers.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":
             try:
@@ -178,8 +202,12 @@ class Recording:
             return None
         plain = data if self._inflate is None else self._inflated(data)
         self._size += len(plain)
+        if self._is_open and plain.strip():
+            self._is_open = False
+            if not plain.lstrip().startswith((b"{", b"[")):
+                self._stream = EventStream()
         if self._stream is None:
-            if self._size <= (LARGEST_PLAIN if self._status == 200 else _LARGEST_ERROR):  # noqa: PLR2004
+            if self._size <= (LARGEST_PLAIN if _is_success(self._status) else _LARGEST_ERROR):
                 self._body.append(plain)
             return None
         if self._size > LARGEST_PLAIN:
@@ -224,16 +252,17 @@ class Recording:
         """The record, but for what was asked. `broken` says how it was broken off, when it did not end by itself."""
         answer, news = self._answer, self._news
         asked = news.asked if news else _NOTHING
-        error: Any = answer.error
+        error: Any = None
         if answer.end is None:
             if self._stream is None and broken is None and self._status is not None:
                 body = b"".join(self._body)
-                if self._status == 200:  # noqa: PLR2004
-                    answer.take_whole(body)
-                else:
+                if not _is_success(self._status):
                     error = _as_json(body)
+                elif not answer.take_whole(body):
+                    self._unread = self._unread or "the answer is not one of a model"
             else:
                 answer.broken_off()
+        error = answer.error if error is None else error
         end = answer.end or broken
         if end is None:
             end = "upstream_cut" if self._stream is not None or self._status is None else _by_status(self._status)
@@ -281,8 +310,12 @@ class Recording:
 _NOTHING = Asked()
 
 
+def _is_success(status: int | None) -> bool:
+    return status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+
+
 def _by_status(status: int) -> End:
-    return "completed" if status < 400 else "failed"  # noqa: PLR2004
+    return "completed" if _is_success(status) else "failed"
 
 
 def _as_json(body: bytes) -> Any:

@@ -9,7 +9,7 @@ other one along.
 
 import os
 from collections.abc import Callable
-from typing import Literal, ParamSpec, Protocol, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 import msgspec
 
@@ -21,11 +21,12 @@ from armarius.recorder.history import Histories, Known, Pieces
 from armarius.recorder.identity import words_of_identity
 from armarius.recorder.journal import Journal, Line, Place
 from armarius.recorder.readers import Limits, Request, ResponseReader
+from armarius.recorder.sides import Client, Provider
 from armarius.recorder.spill import Aside, Spill
 from armarius.recorder.state import ProxyState
 from armarius.recorder.wire import END, chunk, refusal_answer, request_head, response_head
 
-__all__ = ["Client", "Flow", "Provider", "Shared", "Sink", "Ticket"]
+__all__ = ["Flow", "Shared", "Sink", "Ticket"]
 
 _INJECTED = "/responses"
 _RECORDED = (_INJECTED, "/responses/compact")
@@ -38,35 +39,6 @@ Sink = Callable[[Exchange, Place], None]
 """Told of every exchange that is safe in the journal, without its input, and of its line there, which alone is
 redacted.
 """
-
-
-class Client(Protocol):
-    """The side that asked."""
-
-    def write(self, data: bytes) -> None: ...
-
-    def close(self) -> None:
-        """End the connection, after what was written."""
-        ...
-
-    def finished(self, *, keep: bool) -> None:
-        """The answer is over."""
-        ...
-
-
-class Provider(Protocol):
-    """The side that answers; `heard` is when it last said something."""
-
-    reader: ResponseReader
-    heard: float
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def give_back(self, *, keep: bool) -> None:
-        """The exchange is over; close at once unless `keep`."""
-        ...
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -210,7 +182,11 @@ class Flow:
         """Bytes of the provider came, and were parsed; pass on what they brought."""
         pieces = reader.pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        out = self._head(reader) if reader.has_head and not self._has_head else b""
+        out = b""
+        if reader.announced and self._request.version != "1.0":
+            out = b"".join(response_head(*announced, b"", keep=True) for announced in reader.announced)
+        if reader.has_head and not self._has_head:
+            out += self._head(reader)
         complete = reader.is_complete
         if self._recording is not None:
             split = self._take_in(data, complete=complete)
@@ -244,8 +220,10 @@ class Flow:
         else:
             self.broken("upstream_cut")
 
-    def broken(self, end: End) -> None:
-        """One of the two sides went; the other one learns it as it would have without us between."""
+    def broken(self, end: End, why: str = "the provider closed the connection without an answer") -> None:
+        """One of the two sides went; the other one learns it as it would have without us between, and `why` where
+        there was no answer yet.
+        """
         if self._is_over:
             return
         if self._recording is not None:
@@ -256,7 +234,7 @@ class Flow:
         if end == "client_gone":
             self._over(keep=False)
         elif not self._has_head:
-            self.fail(Refusal(502, "upstream", "the provider closed the connection without an answer"))
+            self.fail(Refusal(502, "upstream", why))
         else:
             self._over(keep=False)
             self._client.close()
@@ -396,4 +374,4 @@ class Flow:
             self._shared.complain("NOT RECORDED IN TIME", f"the journal takes more than {limits.commit:g} s")
             self.release()
         elif self._held is None and self._up is not None and now - self._up.heard > limits.silence:
-            self.broken("upstream_cut")
+            self.broken("upstream_cut", f"the provider said nothing for {limits.silence:g} s")

@@ -7,6 +7,7 @@ words. What it says is decided once for that message and kept, so that every lat
 its forks and of a recorder that was started anew has the same beginning, byte for byte.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -23,6 +24,7 @@ from armarius.recorder.history import Items, Placed, id_of, place_of
 from armarius.recorder.identity import Identity
 from armarius.recorder.items import own_words, words_of
 from armarius.skills.relevance import relevance
+from armarius.visible import reveal
 
 __all__ = ["DEFAULT_TOKENS", "Injector", "Mode", "Offered"]
 
@@ -37,7 +39,6 @@ _MOST_REMEMBERED = 512
 
 _LISTED = re.compile(r"^- ([^:\n]{1,200}): .*\(file: ", re.MULTILINE)
 _OUR_MARKS = re.compile(r"</?team_skill", re.IGNORECASE)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
 
 _CATALOGUE = """<team_skills>
 Skills of this team. Each is a file of instructions. When one fits the task, read its file before you start; \
@@ -122,8 +123,9 @@ class Injector:
         choice = self._choose(items)
         # Not synced: after a loss of power the provider's cache of the prefix is lost too.
         temporary = self._folder / f"{name}.{os.getpid()}"
-        temporary.write_bytes(msgspec.msgpack.encode(choice))
-        temporary.replace(self._folder / name)
+        with contextlib.suppress(OSError):  # a disk that is full: it is remembered for as long as we live
+            temporary.write_bytes(msgspec.msgpack.encode(choice))
+            temporary.replace(self._folder / name)
         return choice
 
     # ---------------------------------------------------------------- deciding
@@ -161,14 +163,13 @@ def _line(one: Offered) -> str:
 
 
 def _whole(one: Offered) -> str:
-    return (
-        f"<team_skill>\n<name>{_plain(one.name)}</name>\n<path>{one.path}</path>\n{one.text.strip()}\n</team_skill>\n"
-    )
+    name, text = _plain(one.name), reveal(one.text.strip())
+    return f"<team_skill>\n<name>{name}</name>\n<path>{one.path}</path>\n{text}\n</team_skill>\n"
 
 
 def _plain(text: str) -> str:
-    """One line, with nothing in it that a reader would not see."""
-    return " ".join(_UNPRINTABLE.sub(" ", _OUR_MARKS.sub("", text)).split())
+    """One line, with nothing in it that a reader would not see, and none of our marks."""
+    return " ".join(reveal(_OUR_MARKS.sub(lambda mark: mark[0].replace("<", "("), text)).split())
 
 
 def _listed(item: msgspec.Raw) -> list[str]:
@@ -182,5 +183,6 @@ def _forget_old(folder: Path, clock: Clock) -> None:
     """Forget what was decided for messages that nobody continues any more."""
     oldest = clock.now_us() / 1e6 - _KEPT_S
     for entry in os.scandir(folder):
-        if entry.stat(follow_symlinks=False).st_mtime < oldest:
-            Path(entry).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another recorder does the same
+            if entry.stat(follow_symlinks=False).st_mtime < oldest:
+                Path(entry).unlink()

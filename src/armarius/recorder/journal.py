@@ -22,7 +22,7 @@ from armarius.files import private_folder
 from armarius.identity import new_id
 from armarius.recorder.spill import Aside
 
-__all__ = ["Journal", "JournalState", "Line", "Place", "Read", "Safe", "read_journal"]
+__all__ = ["Journal", "JournalState", "Line", "Place", "Read", "Safe", "read_journal", "why_unwritable"]
 
 Line = tuple["bytes | Aside", ...]
 """A line in pieces; the large ones were put aside."""
@@ -172,6 +172,14 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = None
+
+
+def why_unwritable(folder: Path) -> str | None:
+    """Why a journal could not be begun in `folder`, as far as that is seen without writing."""
+    above = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not above.is_dir():
+        return f"{above} is no folder"
+    return None if os.access(above, os.W_OK | os.X_OK) else f"{above} cannot be written to"
 
 
 def _together(lines: list[Line]) -> Iterator[bytes]:

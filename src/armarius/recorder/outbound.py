@@ -1,7 +1,7 @@
 """Requests of our own to a server that the user named: a hub of skills, a service that improves them.
 
 Owns which addresses may be asked, and asking them. Does not own what for.
-Invariant: a name is resolved once for each request, the address is checked, and it is that address that is connected
+Invariant: a name is resolved once for each request, its addresses are checked, and it is those that are connected
 to. Private networks are asked only where the user allows the host by name; what no server of anybody's has
 (link-local, metadata, multicast) never. No redirect is followed and no answer is read beyond its limit.
 """
@@ -120,7 +120,7 @@ class Outbound:
     def _connected(self, seconds: float) -> http.client.HTTPConnection:
         endpoint = self.endpoint
         connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=seconds)
-        plain = socket.create_connection((self._address(), endpoint.port), timeout=min(seconds, _CONNECT_S))
+        plain = self._opened(min(seconds, _CONNECT_S))
         try:
             if endpoint.scheme == "https":
                 plain = ssl.create_default_context().wrap_socket(plain, server_hostname=endpoint.host)
@@ -131,8 +131,19 @@ class Outbound:
         connection.sock = plain
         return connection
 
-    def _address(self) -> str:
-        """The one address that is connected to; all that the host has must be fit, or none is taken."""
+    def _opened(self, seconds: float) -> socket.socket:
+        """A connection to the first address that answers; each has its part of the time."""
+        addresses = self._addresses()
+        trouble = OSError("no address answers")
+        for address in addresses:
+            try:
+                return socket.create_connection((address, self.endpoint.port), timeout=seconds / len(addresses))
+            except OSError as error:
+                trouble = error
+        raise trouble
+
+    def _addresses(self) -> Sequence[str]:
+        """The addresses that may be connected to; all that the host has must be fit, or none is taken."""
         endpoint = self.endpoint
         addresses = self._resolve(endpoint.host, endpoint.port)
         for text in addresses:
@@ -144,7 +155,7 @@ class Outbound:
                 )
         if not addresses:
             raise HostError("no-address", f"{endpoint.host} has no address", "check the name")
-        return addresses[0]
+        return addresses
 
     def _is_fit(self, text: str) -> bool:
         address: Any = ipaddress.ip_address(text.partition("%")[0])

@@ -13,20 +13,24 @@ import msgspec
 from armarius.recorder.access import Refusal
 from armarius.recorder.wire import Headers
 
-__all__ = ["Limits", "Request", "RequestReader", "ResponseReader", "Unacceptable", "Unreadable"]
+__all__ = ["Arriving", "Limits", "Request", "RequestReader", "ResponseReader", "Unacceptable", "Unreadable"]
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How much of anything. Times in seconds; `silence` is how long the provider may say nothing at all."""
+    """How much of anything. Times in seconds; `silence` is how long the provider may say nothing at all, `free` how
+    long a connection to it is kept for the next request. `arriving` is for all bodies that are not whole yet.
+    """
 
     head: int = 64 << 10
     headers: int = 128
     body: int = 64 << 20
+    arriving: int = 256 << 20
     connections: int = 1024
     request: float = 60.0
     idle: float = 300.0
     connect: float = 15.0
     silence: float = 900.0
+    free: float = 60.0
     commit: float = 5.0
 
 
@@ -61,12 +65,21 @@ class Request:
 Check = Callable[[bytes, bytes, dict[bytes, bytes]], Refusal | None]
 
 
+class Arriving:
+    """How many bytes have come of bodies that are not whole yet, over all connections."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
 class RequestReader:
     """The requests of one connection; `check` looks at a head before its body is taken in."""
 
-    def __init__(self, limits: Limits, check: Check) -> None:
+    def __init__(self, limits: Limits, check: Check, arriving: Arriving) -> None:
         self._limits = limits
         self._check = check
+        self._arriving = arriving
+        self._size = self._silent = 0
         self._parser = httptools.HttpRequestParser(self)
         self._done = list[Request]()
         self._refusal: Refusal | None = None
@@ -78,16 +91,23 @@ class RequestReader:
 
     def feed(self, data: bytes) -> list[Request]:
         """The requests that are complete with `data`; Unacceptable for one that will not be taken."""
+        self._silent += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse(Refusal(426, "upgrade", "no WebSocket and no tunnel here; send POST"))
         except httptools.HttpParserError as error:
             self._refuse(Refusal(400, "http", f"not HTTP/1.1: {error}"))
+        if self._silent > self._limits.head:  # the parser itself keeps a line until it ends
+            self._count(self._silent)
         if self._refusal is not None:
             raise Unacceptable(self._refusal)
         done, self._done = self._done, []
         return done
+
+    def close(self) -> None:
+        """Nothing more will come of what is not whole."""
+        self._reset()
 
     def _refuse(self, refusal: Refusal) -> None:
         if self._refusal is None:
@@ -97,6 +117,7 @@ class RequestReader:
         self._request = Request()
         self._url = b""
         self._pieces = list[bytes]()
+        self._arriving.size -= self._size
         self._size = 0
         self._head = 0
         self._in_body = False
@@ -105,14 +126,17 @@ class RequestReader:
     # ------------------------------------------------------ what the parser calls
 
     def on_message_begin(self) -> None:
+        self._silent = 0
         self._reset()
         self.is_within = True
 
     def on_url(self, url: bytes) -> None:
         self._url += url
+        self._silent = 0
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._silent = 0
         self._count(len(name) + len(value) + 4)
         if self._in_body:
             return  # a trailer says nothing that we or the provider need
@@ -148,24 +172,40 @@ class RequestReader:
         return None
 
     def on_body(self, data: bytes) -> None:
+        self._silent = 0
         self._size += len(data)
+        self._arriving.size += len(data)
         if self._size > self._limits.body:
             self._refuse(Refusal(413, "size", f"a body has at most {self._limits.body:,} bytes"))
+        elif self._arriving.size > self._limits.arriving:
+            self._refuse(Refusal(503, "busy", "too much is arriving at the same time; try again"))
         elif self._refusal is None:
             self._pieces.append(data)
 
     def on_message_complete(self) -> None:
+        self._silent = 0
         self.is_within = False
         if self._refusal is None:
             pieces = self._pieces
             self._request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            self._pieces = []
             self._done.append(self._request)
+            self._reset()
 
     def _count(self, size: int) -> None:
         self._head += size
         if self._head > self._limits.head:
             self._refuse(Refusal(431, "head", f"a head has at most {self._limits.head:,} bytes"))
+
+
+def _why(error: Exception) -> str:
+    """Why an answer cannot be read: what we said, when it was one of our callbacks."""
+    if isinstance(error, httptools.HttpParserUpgrade):
+        return "it changes to another protocol"
+    return str(error.__context__ if isinstance(error.__context__, Unreadable) else error)
+
+
+_BETWEEN_NEIGHBOURS = (100, 101)
+"""Announcements that are for us, and said anew or not at all to the client."""
 
 
 class ResponseReader:
@@ -174,6 +214,8 @@ class ResponseReader:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._parser = httptools.HttpResponseParser(self)
+        self.announced = list[tuple[int, bytes, Headers]]()
+        self._silent = 0
         self.expect()
 
     def expect(self) -> None:
@@ -189,14 +231,19 @@ class ResponseReader:
         self._head = 0
 
     def feed(self, data: bytes) -> None:
-        """Take in bytes; the attributes say what is known now, `pieces` the body that they brought."""
-        self.pieces = []
+        """Take in bytes; the attributes say what is known now, `pieces` the body that they brought, `announced` the
+        heads of status 1xx before the answer.
+        """
+        self.pieces, self.announced = [], []
+        self._silent += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.keep = False
             if not self.is_complete:  # what comes after an answer is nobody's
-                raise Unreadable(str(error)) from error
+                raise Unreadable(_why(error)) from error
+        if self._silent > self._limits.head and not self.is_complete:  # the parser itself keeps a line until it ends
+            self._count(self._silent)
 
     @property
     def length(self) -> bytes | None:
@@ -212,15 +259,18 @@ class ResponseReader:
     # ------------------------------------------------------ what the parser calls
 
     def on_message_begin(self) -> None:
+        self._silent = 0
         if self.is_complete:
             self.keep = False  # it says more than it was asked for; nobody will read it
 
     def on_status(self, reason: bytes) -> None:
+        self._silent = 0
         if not self.is_complete:
             self.reason += reason
             self._count(len(reason))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._silent = 0
         if not self.has_head:
             self.headers.append((name, value))
             self._count(len(name) + len(value))
@@ -237,16 +287,20 @@ class ResponseReader:
                 raise Unreadable("a body is plain or chunked")
 
     def on_body(self, data: bytes) -> None:
+        self._silent = 0
         if not self.is_complete:
             self.pieces.append(data)
 
     def on_message_complete(self) -> None:
+        self._silent = 0
         if self.is_complete:
             return
         if self.has_head:
             self.is_complete = True
             self.keep = self._parser.should_keep_alive()
         else:
+            if self.status not in _BETWEEN_NEIGHBOURS:
+                self.announced.append((self.status, self.reason, self.headers))
             self.expect()
 
     def _count(self, size: int) -> None:

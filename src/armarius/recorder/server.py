@@ -22,11 +22,21 @@ from armarius.errors import HostError
 from armarius.recorder.access import Gate, Listen, Refusal, Route, Upstream, forwarded_target
 from armarius.recorder.asking import STATUS_PATH
 from armarius.recorder.callback import CALLBACK_PATH, LARGEST_CALL
+from armarius.recorder.descriptors import allow_descriptors
 from armarius.recorder.flow import Flow, Shared, Ticket
 from armarius.recorder.heap import give_back
 from armarius.recorder.history import Pieces
-from armarius.recorder.journal import Journal, Place
-from armarius.recorder.readers import Limits, Request, RequestReader, ResponseReader, Unacceptable, Unreadable
+from armarius.recorder.journal import Journal, Place, why_unwritable
+from armarius.recorder.reach import reach
+from armarius.recorder.readers import (
+    Arriving,
+    Limits,
+    Request,
+    RequestReader,
+    ResponseReader,
+    Unacceptable,
+    Unreadable,
+)
 from armarius.recorder.spill import Spill
 from armarius.recorder.state import ProxyState
 from armarius.recorder.team import Team
@@ -38,6 +48,7 @@ __all__ = ["Serving", "run_proxy", "serve"]
 _SWEEP_S = 1.0
 _GRACE_S = 10.0
 _MUCH = 4 << 20
+_OWN_FILES = 256
 
 
 class _Proxy:
@@ -45,6 +56,7 @@ class _Proxy:
 
     def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop, team: Team) -> None:
         self.shared, self.loop, self.team = shared, loop, team
+        self.arriving = Arriving()
         self.downs = set[_Down]()
         self.idle = dict[Upstream, list[_Up]]()
         self._tasks = set[asyncio.Task[None]]()
@@ -66,9 +78,9 @@ class _Proxy:
         if upstream.scheme == "https" and self._tls is None:
             self._tls = trusting()
         tls = self._tls if upstream.scheme == "https" else None
-        connecting = self.loop.create_connection(lambda: _Up(self, upstream), upstream.host, upstream.port, ssl=tls)
+        connecting = reach(lambda: _Up(self, upstream), upstream.host, upstream.port, tls)
         try:
-            _, up = await asyncio.wait_for(connecting, self.shared.limits.connect)
+            up = await asyncio.wait_for(connecting, self.shared.limits.connect)
         except (OSError, TimeoutError) as error:
             if not flow.is_over:
                 flow.fail(Refusal(502, "upstream", f"cannot reach {upstream.url}: {why_not(error)}"))
@@ -90,6 +102,8 @@ class _Proxy:
             down.check(now)
         for flow in list(self.shared.flows):
             flow.check(now)
+        for up in [up for idle in self.idle.values() for up in idle]:
+            up.check(now)
         if self.shared.taken_in > _MUCH:
             self.shared.taken_in = 0
             give_back()
@@ -125,8 +139,8 @@ class _Proxy:
     def refusal(self, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> Refusal | None:
         """Why a request may not pass. A call of the service has a signature in place of the token."""
         is_call = target == CALLBACK_PATH and method == b"POST" and self.team.calls is not None
-        if is_call and int(headers.get(b"content-length", b"0")) > LARGEST_CALL:
-            return Refusal(413, "size", f"a call has at most {LARGEST_CALL:,} bytes")
+        if is_call and (b"transfer-encoding" in headers or int(headers.get(b"content-length", b"0")) > LARGEST_CALL):
+            return Refusal(413, "size", f"a call says its length, and has at most {LARGEST_CALL:,} bytes")
         return self.shared.gate.refusal(method, target, headers, is_signed=is_call)
 
     def called(self, peer: str, request: Request) -> Refusal | None:
@@ -149,7 +163,7 @@ class _Down(asyncio.Protocol):
 
     def __init__(self, proxy: _Proxy) -> None:
         self._proxy = proxy
-        self._reader = RequestReader(proxy.shared.limits, proxy.refusal)
+        self._reader = RequestReader(proxy.shared.limits, proxy.refusal, proxy.arriving)
         self._waiting = list[Request]()
         self._since = proxy.loop.time()
         self.flow: Flow | None = None
@@ -163,6 +177,7 @@ class _Down(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         self._proxy.downs.discard(self)
         self._waiting.clear()
+        self._reader.close()
         if self.flow is not None:
             self.flow.broken("client_gone")
 
@@ -275,10 +290,10 @@ class _Up(asyncio.Protocol):
             return
         try:
             self.reader.feed(data)
-        except Unreadable:
+        except Unreadable as error:
             flow = self.flow
             flow.answered(self.reader)  # what came before it is as good as ever
-            flow.broken("upstream_cut")
+            flow.broken("upstream_cut", f"the provider's answer cannot be read: {error}")
             return
         self.flow.answered(self.reader)
 
@@ -289,6 +304,11 @@ class _Up(asyncio.Protocol):
         self.reader.expect()
         flow.sent(self)
         self.transport.writelines(data)
+
+    def check(self, now: float) -> None:
+        """Leave a connection that nobody has needed for long: what lies between may have forgotten it already."""
+        if now - self.heard > self._proxy.shared.limits.free:
+            self.transport.abort()
 
     def pause(self) -> None:
         self.transport.pause_reading()
@@ -347,6 +367,8 @@ async def serve(serving: Serving, stop: "asyncio.Event") -> None:
         if serving.journal is not None:
             shared.spill = stack.enter_context(Spill(serving.journal))
             shared.journal = stack.enter_context(Journal(serving.journal, serving.clock, proxy.safe))
+            if (trouble := why_unwritable(serving.journal)) is not None:
+                shared.complain("NOT RECORDING", trouble)
         proxy.sweep()
         serving.ready(proxy.status())
         await stop.wait()
@@ -368,4 +390,5 @@ def run_proxy(serving: Serving) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await serve(serving, stop)
 
+    allow_descriptors(2 * serving.limits.connections + _OWN_FILES)
     uvloop.run(until_signal())

@@ -1,25 +1,25 @@
 """Snapshots of sessions, in a folder or a bucket, from which a team's skills are improved.
 
-Owns when a part of a session is written, and how far each session is. Does not own what a part says (snapshot.py).
-Invariant: a part is written once and never again; what was written is appended to a log before anything builds on it,
-and where that was lost, the part itself says how far it goes. What cannot be written stays due: the journal has it.
+Owns when a part of a session is written, and what waits for it. Does not own what a part says (snapshot.py), or how
+far each session is known to be (snapshot_log.py).
+Invariant: a part is written once and never again, and whoever is to know of it is told, though maybe twice. The log
+has it before the next part is made, and where that was lost, the part itself says how far it goes. What cannot be
+written stays due: the journal has it.
 """
 
-import contextlib
 import hashlib
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from armarius.clock import Clock
 from armarius.errors import ArmariusError, DataError
-from armarius.files import private_folder, write_atomic
 from armarius.recorder.exchange import Exchange
 from armarius.recorder.items import read_item
 from armarius.recorder.journal import Place
 from armarius.recorder.snapshot import Progress, Snapshot, build, join
+from armarius.recorder.snapshot_log import SnapshotLog
 from armarius.recorder.turns import ids_in, placed_in, read_exchange
 from armarius.store.objects import Missing, Objects
 
@@ -33,7 +33,6 @@ _MOST_QUIET = 256
 _MOST_SEEN = 20_000
 _CATCH_UP_US = 7 * 86_400 * 1_000_000
 _RETRY_US = 30_000_000
-_MOST_OPEN = 4
 
 
 class Cadence(msgspec.Struct, frozen=True):
@@ -51,17 +50,6 @@ class SnapshotsState(msgspec.Struct):
     bytes: int = 0
     failed: int = 0
     trouble: str | None = None
-
-
-class _Line(msgspec.Struct, omit_defaults=True):
-    """A line of the log: a part that was written. The first line says since when, and up to when sessions were
-    forgotten.
-    """
-
-    session: str = ""
-    progress: Progress | None = None
-    since_us: int = 0
-    forgotten_us: int = 0
 
 
 class Noted(msgspec.Struct, frozen=True):
@@ -104,7 +92,6 @@ class _Session:
         self.try_us = 0
 
 
-_line = msgspec.json.Decoder(_Line)
 _snapshot = msgspec.json.Decoder(Snapshot)
 
 
@@ -128,32 +115,28 @@ class Snapshots:
     ) -> None:
         self._objects, self._clock, self._written = objects, clock, written
         self._cadence, self._alias = cadence or Cadence(), alias
-        self._most, self._most_closed = most, most_closed
-        self._forgotten_us = 0
-        """When the newest of the sessions was written that are not known any more."""
+        self._most = most
         name = hashlib.sha256(objects.shown.encode()).hexdigest()[:16]
-        self._log = private_folder(folder) / f"{name}.jsonl"
+        self._log = SnapshotLog(folder / f"{name}.jsonl", clock, most_closed)
         self._open = dict[str, _Session]()
-        self._progress = dict[str, Progress]()
         self._is_behind = True
         self._told = self._taken = 0
         self._caught = dict[str, None]()
         """What was read in the journal and may yet be told."""
         self.state = SnapshotsState(objects.shown)
-        self._since_us = self._read_log()
 
     def catch_up(self, journal: Path) -> None:
         """Take in what the journal has and no part does: a recorder that ended could not write it."""
         self._is_behind = False
-        oldest = max(self._since_us, self._clock.now_us() - _CATCH_UP_US)
-        known = {progress.through for progress in self._progress.values()}
+        oldest = max(self._log.since_us, self._clock.now_us() - _CATCH_UP_US)
+        known = {progress.through for progress in self._log.progress.values()}
         there = ids_in(journal, oldest, known) if known else set[str]()
-        behind = {name for name, progress in self._progress.items() if progress.through in there}
+        behind = {name for name, progress in self._log.progress.items() if progress.through in there}
         for exchange, place in placed_in(journal, [], oldest):
             name = exchange.identity.session
             if name in behind:
-                self._progress[name].seen.update(_ids(exchange))
-                if self._progress[name].through == exchange.id:
+                self._log.progress[name].seen.update(_ids(exchange))
+                if self._log.progress[name].through == exchange.id:
                     behind.discard(name)
             elif self._is_wanted(exchange) and (noted := note(exchange, place)):
                 self._caught[noted.id] = None
@@ -164,21 +147,21 @@ class Snapshots:
                     self.write_due(every=True)
                     if self._is_behind:
                         return  # it cannot be written either; later
-        for name, progress in self._progress.items():
+        for name, progress in self._log.progress.items():
             if name not in self._open:
                 progress.seen = set()
 
     def _is_wanted(self, exchange: Exchange) -> bool:
         """Whether an exchange in the journal may be in no part: of a session that was forgotten, all was written."""
-        is_known = exchange.identity.session in self._progress
-        return exchange.at_us >= self._since_us and (is_known or exchange.at_us > self._forgotten_us)
+        is_known = exchange.identity.session in self._log.progress
+        return exchange.at_us >= self._log.since_us and (is_known or exchange.at_us > self._log.forgotten_us)
 
     def take(self, noted: Noted) -> None:
         """Take in an exchange that is in the journal."""
         name = noted.session
         session = self._open.get(name)
         if session is None:
-            session = self._open[name] = _Session(self._progress.setdefault(name, Progress()))
+            session = self._open[name] = _Session(self._log.progress.setdefault(name, Progress()))
         self._open[name] = self._open.pop(name)  # the one that was heard of last stands last
         if noted.id in session.ids:
             return
@@ -253,19 +236,8 @@ class Snapshots:
         return sum(len(session.pending) for session in self._open.values())
 
     def _close(self, name: str) -> None:
-        """Keep of a session how far it is, and of the oldest not even that: their parts say it, if they ever go on."""
-        progress = self._open.pop(name).progress
-        progress.seen, progress.last = set(), _newest(progress)
-        self._progress.pop(name, None)
-        self._progress[name] = progress
-        self._forget()
-
-    def _forget(self) -> None:
-        if len(self._progress) - len(self._open) <= self._most_closed * 5 // 4:  # one costs as much as many
-            return
-        closed = [name for name in self._progress if name not in self._open]
-        for name in closed[: -self._most_closed]:
-            self._forgotten_us = max(self._forgotten_us, self._progress.pop(name).at_us)
+        del self._open[name]
+        self._log.close(name, self._open)
 
     # ---------------------------------------------------------------- writing
 
@@ -283,8 +255,8 @@ class Snapshots:
                     self.state.written += 1
                     self.state.trouble = None
                     self.state.bytes += len(data)
-                    self._advance(name, session, progress, len(exchanges))
                     self._written(key)
+                    self._advance(name, session, progress, len(exchanges))
                 else:
                     self._skip(name, session, key, exchanges)
         except ArmariusError as error:
@@ -314,6 +286,7 @@ class Snapshots:
             count = ids.index(theirs.armarius.through) + 1
             progress = _copy(session.progress)
             build(name, self._alias, exchanges[:count], progress)
+            self._written(key)  # whoever wrote it may have ended before it told anybody
         elif theirs is not None:
             numbers = [(turn.turn_num, turn.user_turn_num or 0) for turn in theirs.turns]
             progress.turns = max([progress.turns, *(number for number, _ in numbers)])
@@ -322,47 +295,11 @@ class Snapshots:
 
     def _advance(self, name: str, session: _Session, progress: Progress, count: int) -> None:
         progress.at_us = self._clock.now_us()
-        session.progress = self._progress[name] = progress
+        session.progress = progress
         session.pending = session.pending[count:]
         session.ids = {one.id for one in session.pending}
         session.bytes = session.over = 0
-        kept = msgspec.structs.replace(progress, seen=set(), last=_newest(progress))
-        self._append(_Line(name, kept))
-
-    def _append(self, line: _Line) -> None:
-        descriptor = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, msgspec.json.encode(line) + b"\n")
-        finally:
-            os.close(descriptor)
-
-    def _read_log(self) -> int:
-        """How far every session is; since when snapshots are made."""
-        since = size = 0
-        for line in _lines_of(self._log):
-            size += 1
-            since = since or line.since_us
-            self._forgotten_us = max(self._forgotten_us, line.forgotten_us)
-            if line.progress is not None:
-                self._progress.pop(line.session, None)
-                self._progress[line.session] = line.progress
-                self._forget()
-        if not since:
-            since = self._clock.now_us()
-            self._append(_Line(since_us=since))
-        elif size > 2 * (len(self._progress) + self._most_closed):
-            first = _Line(since_us=since, forgotten_us=self._forgotten_us)
-            kept = (first, *(_Line(name, progress) for name, progress in self._progress.items()))
-            write_atomic(self._log, b"".join(msgspec.json.encode(line) + b"\n" for line in kept))
-        return since
-
-
-def _lines_of(log: Path) -> Iterator[_Line]:
-    if log.exists():
-        with log.open("rb") as file:
-            for text in file:
-                with contextlib.suppress(msgspec.MsgspecError):  # cut off by a loss of power; the part says the same
-                    yield _line.decode(text)
+        self._log.wrote(name, progress)
 
 
 def _begins(session: str) -> str:
@@ -395,11 +332,6 @@ def _read(pending: Sequence[Noted]) -> tuple[list[Exchange], str]:
         except (DataError, msgspec.MsgspecError) as error:
             return exchanges, "" if exchanges else f"cannot be written: {error}"
     return exchanges, ""
-
-
-def _newest(progress: Progress) -> dict[str, tuple[str | None, int, int | None]]:
-    """Turns that may go on."""
-    return dict(list(progress.last.items())[-_MOST_OPEN:])
 
 
 def _copy(progress: Progress) -> Progress:

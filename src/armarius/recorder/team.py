@@ -4,6 +4,7 @@ Owns putting the parts together, and their threads. Does not own any of the part
 Invariant: the proxy is never waited for and never waits; what goes wrong here is counted, and said.
 """
 
+import ipaddress
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -92,6 +93,16 @@ def _nobody(_key: str) -> None:
 
 
 def _check(plan: TeamPlan) -> None:
+    for name, place in (("skills", plan.skills), ("snapshots", plan.snapshots), ("evolve", plan.evolve)):
+        if place is not None and not place.strip():
+            raise UsageError(name, f"--{name} names nothing", "leave it out, or name a place")
+    for caller in plan.callers:
+        try:
+            ipaddress.ip_address(caller)
+        except ValueError as error:
+            raise UsageError("caller", f"--caller {caller!r} is no address", "give one such as 127.0.0.1") from error
+    if not (plan.token or "").isascii() or not (plan.token or " ").isprintable():
+        raise UsageError("token", "ARMARIUS_TEAM_TOKEN has a line end or a letter that no header has", "set it again")
     if plan.skills is None and (plan.inject != "off" or plan.reload == "callback"):
         raise UsageError("skills", "there are no skills to put in or to get", "name them with --skills")
     if plan.snapshots is not None and plan.journal is None:
@@ -128,7 +139,11 @@ class _Opening(msgspec.Struct, frozen=True):
         if plan.inject != "off":
             self.team.inject = Injector(plan.inject, skills.offered, plan.folder / "injected", clock, plan.tokens)
         if plan.reload == "callback":
-            self.team.calls = CallGate(callback_secret(plan.folder, clock), clock, frozenset(plan.callers))
+            self.team.calls = CallGate(
+                callback_secret(plan.folder, clock),
+                clock,
+                frozenset(str(ipaddress.ip_address(one)) for one in plan.callers),
+            )
 
     def _source(self, place: str) -> Source:
         plan = self.plan

@@ -5,7 +5,8 @@ import click
 from armarius import settings as configuration
 from armarius.cli.output import print_json, say
 from armarius.clock import SystemClock
-from armarius.install.profile import Profile, client_token
+from armarius.install.detour import detour
+from armarius.install.profile import Profile, client_token, serve_command
 from armarius.recorder.access import DEFAULT_LISTEN, parse_listen
 
 
@@ -22,8 +23,14 @@ def command(*, listen: str, remove_skillclaw: bool, dry_run: bool, as_json: bool
     """
     settings = configuration.load()
     profile = Profile(settings.codex_home, settings.recorder)
-    token = client_token(settings.recorder, SystemClock())
-    report = profile.install(parse_listen(listen), token, remove_legacy=remove_skillclaw, dry_run=dry_run)
+    token, address = client_token(settings.recorder, SystemClock()), parse_listen(listen)
+    report = profile.install(address, token, remove_legacy=remove_skillclaw, dry_run=dry_run)
+    if (name := detour(settings.environ, address.host)) is not None:
+        say(
+            f"{name} is set: with it codex sends its requests for the recorder, and your login in them, to a proxy. "
+            f"Put {address.host} into NO_PROXY where codex is started.",
+            err=True,
+        )
     if as_json:
         print_json(report)
         return 0
@@ -36,5 +43,5 @@ def command(*, listen: str, remove_skillclaw: bool, dry_run: bool, as_json: bool
     elif dry_run:
         say("\nNothing was changed (--dry-run).")
     else:
-        say("\nInstalled. Start `armarius proxy serve`, then use `codex -p armarius`.")
+        say(f"\nInstalled. Start `{serve_command(address.url)}`, then use `codex -p armarius`.")
     return 0

@@ -109,7 +109,7 @@ def command(*, listen: str, upstream: str | None, record: Literal["on", "off"], 
                 say=complain,
                 ready=ready,
                 journal=journal,
-                route=Route(parse_upstream(upstream) if upstream else None),
+                route=Route(None if upstream is None else parse_upstream(upstream)),
                 team=opened,
             )
         )

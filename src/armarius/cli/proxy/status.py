@@ -5,6 +5,7 @@ import click
 from armarius import settings as configuration
 from armarius.cli.output import print_json, say
 from armarius.clock import rfc3339
+from armarius.install.profile import serve_command
 from armarius.install.proxy_doctor import ProxyStatus, status_of
 
 
@@ -25,7 +26,7 @@ def _told(status: ProxyStatus) -> str:
         return "Not installed; run `armarius proxy install`."
     state = status.state
     if state is None:
-        return f"Nothing answers at {status.base_url}; run `armarius proxy serve`."
+        return f"Nothing answers at {status.base_url}; run `{serve_command(status.base_url)}`."
     lines = [
         f"{state.listen} since {rfc3339(state.since_us)}, process {state.pid}, forwarding to {state.upstream}",
         f"{_count(state.requests, 'request')}, {state.active} on the way; {state.refused} refused",
@@ -47,7 +48,7 @@ def _told(status: ProxyStatus) -> str:
         if part is not None and part.trouble:
             lines.append(f"TROUBLE: {part.trouble}")
     if state.unrecorded:
-        lines.append(f"NOT RECORDED: {_count(state.unrecorded, 'exchange')}; {state.trouble}")
+        lines.append(f"{_count(state.unrecorded, 'exchange')} lost. {state.trouble}")
     return "\n".join(lines)
 
 

@@ -21,7 +21,7 @@ def command(*, dry_run: bool, as_json: bool) -> int:
     report = Profile(settings.codex_home, settings.recorder).uninstall(dry_run=dry_run)
     skills = synced_skills(settings.codex_home, settings.recorder).withdraw(dry_run=dry_run)
     changed = report.changed or skills.changed
-    report = msgspec.structs.replace(report, changed=changed, skills=skills.removed, kept=skills.kept)
+    report = msgspec.structs.replace(report, changed=changed, skills=skills.removed, kept=report.kept + skills.kept)
     if as_json:
         print_json(report)
         return 0
