@@ -64,5 +64,5 @@ def test_what_became_of_candidates_is_told_and_a_plan_counts_those_that_are_left
     terminal.write_tasks(SEED.training[:2], SEED.training[2:5])
     plan = terminal.type(*words).answer
     check(plan)
-    assert (plan["undecided"], plan["runs"]) == (2, {"least": 2 + 1 + 2, "most": 2 + 1 + 3 * 12})
+    assert (plan["undecided"], plan["runs"]) == (2, {"least": 2 + 1 + 2, "most": 2 + 1 + 3 * 12 + 4 * 3})
     assert plan["sent"][0]["to"].startswith("small at the endpoint")

@@ -59,3 +59,44 @@ def test_a_night_ends_with_its_minutes(desk: Terminal) -> None:
     done = desk.type(*CODEX, "--budget-minutes", "0.0001")
     assert (done.code, done.error["code"]) == (6, "night-budget")
     assert desk.living() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("run", "--on-battery"), "on-battery"),
+        (("run", "--preferences", b"\xff"), "not-utf8"),
+        (("adopt", "--all", "--skill", "x"), "adopt-all"),
+        (("dry-run", "--auto-adopt", "--gate", "off"), "auto-adopt-ungated"),
+    ],
+)
+def test_flags_that_say_nothing_together_are_refused(
+    terminal: Terminal, words: tuple[str | bytes, ...], code: str
+) -> None:
+    done = terminal.type("sleep", *words, "--json")
+    assert (done.code, done.error["code"], terminal.state.exists()) == (2, code, False)
+
+
+def test_a_schedule_without_a_backend_says_that_its_nights_only_plan(terminal: Terminal) -> None:
+    words = ("sleep", "schedule", "--method", "systemd", "--dry-run")
+    assert "its nights only plan" in terminal.type(*words).out
+    assert "only plan" not in terminal.type(*words, "--backend=codex").out
+
+
+def test_one_line_is_planned_and_then_spent(desk: Terminal) -> None:
+    more = (
+        "--edit-budget",
+        "1",
+        "--gate-metric",
+        "hard",
+        "--preferences",
+        "p",
+        "--expect-adopt",
+        "--budget-requests",
+        "4",
+    )
+    plan = desk.type("sleep", "dry-run", *CODEX[2:], *more).answer
+    assert (plan["budget"]["measure"], plan["budget"]["runs"]) == ("requests", 2)
+    assert plan["runs"] == {"least": 2, "most": 2}
+    assert plan["verdict"].endswith("the evidence is carried on")
+    assert desk.type(*CODEX, *more).code == 6, "as it was said"

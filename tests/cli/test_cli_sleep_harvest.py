@@ -82,11 +82,11 @@ def test_a_dry_run_says_what_would_be_mined_replayed_sent_and_detected(worked: T
     plan = done.answer
     assert (done.code, plan["backend"], plan["reviewed"]) == (0, "mock", False)
     assert plan["train_tasks"] + plan["held_out_tasks"] == 11
-    assert plan["runs"]["most"] == plan["train_tasks"] + 1 + 4 * plan["held_out_tasks"]
+    assert plan["runs"]["most"] == plan["train_tasks"] + 2 + 4 * plan["held_out_tasks"] + 16, "naming, and a reflection"
     assert plan["tokens"]["most"] == plan["runs"]["most"] * 2_818
     assert plan["rests_on"].startswith("tokens: what this work took in your sessions; minutes: the median turn")
     assert plan["detects"]["held_out"] == plan["held_out_tasks"]
-    assert [one["times"] for one in plan["sent"]] == [plan["runs"]["most"] - 1, 1]
+    assert [one["times"] for one in plan["sent"]] == [1, plan["runs"]["most"] - 2, 1]
     assert plan["verdict"].startswith(f"{plan['held_out_tasks']} held-out tasks can certify tonight")
     told = worked.type("sleep", "dry-run", *ALWAYS).out
     assert f"{plan['train_tasks']} training tasks, {plan['held_out_tasks']} held out; nothing was run or sent" in told
@@ -213,9 +213,22 @@ def test_without_a_target_a_night_is_for_what_the_project_has_learned(terminal: 
     assert (terminal.type("sleep", "rollback").code, learned.read_bytes()) == (0, empty)
 
 
-@pytest.mark.parametrize(("typed", "made"), [(("--tasks-file", "tasks.json"), False), ((), True)])
+def test_a_skill_that_is_gone_is_no_target_any_more_though_no_session_changed(terminal: Terminal) -> None:
+    skill = terminal.install(SEED.skill)
+    for number in range(2):
+        asked = Asked(prompt=f"Say how it is in week {number}", ran=((f"cat {skill}", 0),))
+        Session(number, cwd=terminal.project).ask(asked).write(terminal.codex_home)
+    plan = ("sleep", "dry-run", "--json", *ALWAYS)
+    assert terminal.type(*plan).answer["target"] == str(skill)
+    skill.unlink()
+    done = terminal.type(*plan)
+    assert (done.code, done.answer["target_exists"]) == (0, False)
+    assert done.answer["target"].endswith("/armarius-learned/SKILL.md")
+
+
+@pytest.mark.parametrize(("typed", "keeps"), [(("--tasks-file", "tasks.json"), True), ((), False)])
 def test_a_file_keeps_the_target_of_its_harvest_unless_a_project_brought_it(
-    terminal: Terminal, typed: tuple[str, ...], *, made: bool
+    terminal: Terminal, typed: tuple[str, ...], *, keeps: bool
 ) -> None:
     mine = terminal.home / ".agents" / "skills" / "mine" / "SKILL.md"
     mine.parent.mkdir(parents=True)
@@ -224,9 +237,12 @@ def test_a_file_keeps_the_target_of_its_harvest_unless_a_project_brought_it(
     note = {"project": "/p", "source": "codex", "sessions": 2, "turns": 2, "at": "now", "target": str(mine)}
     file.write_text(json.dumps(json.loads(file.read_text()) | {"harvest": note}))
     (terminal.project / ".armarius.toml").write_text('tasks = "tasks.json"\n')
+    learned = terminal.project / ".agents" / "skills" / "armarius-learned" / "SKILL.md"
+    plan = terminal.type("sleep", "dry-run", "--json", *typed)
+    assert (plan.answer["target"], plan.answer["target_exists"]) == (str(mine if keeps else learned), keeps)
     done = terminal.type("sleep", "run", "--backend", "codex", *typed)
     assert (done.code, "cannot certify any candidate" in done.err) == (3, True)
-    assert ("which says nothing yet" in done.err) is made
+    assert not learned.parent.parent.exists(), "a refusal leaves nothing behind"
 
 
 def test_the_learned_skill_is_made_in_the_project_or_nowhere(terminal: Terminal, tmp_path: Path) -> None:

@@ -120,6 +120,38 @@ def test_it_is_undone_when_a_file_was_changed_after_the_kill(shelf: Shelf, *, re
     assert shelf.states() == ["rolled_back", "staged", "staged"]
 
 
+def test_one_that_changes_at_this_very_moment_undoes_the_others_at_once(shelf: Shelf) -> None:
+    class Meddler(FakeClock):
+        def now_us(self) -> int:
+            shelf.live["two"].write_bytes(b"mine")
+            return super().now_us()
+
+    with pytest.raises(DataError, match="changed since"):
+        adopt_together(shelf.ledger, Meddler(), shelf.rows, shelf.home, set())
+    assert shelf.bytes() == [BASE, b"mine", BASE]
+    assert not (shelf.home / JOURNAL).exists()
+
+
+def test_a_link_in_the_place_of_a_file_after_a_kill_stops_no_later_command(shelf: Shelf) -> None:
+    journal(shelf)
+    staging.adopt(shelf.ledger, shelf.clock, shelf.rows[0])
+    moved = shelf.live["two"].parent.rename(shelf.folder / "elsewhere")
+    shelf.live["two"].parent.symlink_to(moved)
+    finish(shelf.ledger, shelf.clock, shelf.home)
+    assert (shelf.bytes(), shelf.states()) == ([BASE] * 3, ["rolled_back", "staged", "staged"])
+    assert finish(shelf.ledger, shelf.clock, shelf.home) == ()
+
+
+def test_a_bare_roll_back_is_of_what_was_adopted_last(shelf: Shelf) -> None:
+    for place in (2, 0, 1):
+        shelf.clock.advance(1)
+        staging.adopt(shelf.ledger, shelf.clock, shelf.rows[place])
+    assert find_proposal(shelf.ledger, None, "adopted").id == shelf.rows[1].id
+    assert find_proposal(shelf.ledger, None, "adopted", "/p").id == shelf.rows[1].id
+    with pytest.raises(DataError, match="no proposal is adopted in /other"):
+        find_proposal(shelf.ledger, None, "adopted", "/other")
+
+
 def journal(shelf: Shelf) -> None:
     """What is on disk when an adoption of all three has begun."""
     write_atomic(shelf.home / JOURNAL, msgspec.json.encode({"proposals": [row.id for row in shelf.rows]}))

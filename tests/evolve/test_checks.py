@@ -78,6 +78,15 @@ def test_fewer_slugs_may_be_enough() -> None:
     assert holds(Qrels(Ranking(("a-b", "c-d"), top=1, least=1)), "[[c-d]]")
 
 
+@pytest.mark.parametrize(
+    "answer", ["1. ann\n2. größe\n", "- ann\r\n- größe", "* `ann`\n* größe.md", "1) ann\n2) größe"]
+)
+def test_a_slug_of_one_word_is_a_reference_where_it_is_the_whole_entry_of_a_list(answer: str) -> None:
+    ranking = Ranking(("ann", "größe"), top=2)
+    assert holds(Qrels(ranking), answer)
+    assert not holds(Qrels(ranking), "ann knows größe")
+
+
 @pytest.fixture(scope="module")
 def binary(codex: Path, tmp_path_factory: pytest.TempPathFactory) -> Binary:
     return find(setting=str(codex), search_path="", cache=tmp_path_factory.mktemp("probe") / "probes.json")

@@ -52,6 +52,8 @@ def test_wins_and_losses_are_told_for_each_task() -> None:
     ]
     assert "Pairs: 2 won, 1 lost, 1 tied, 1 without a score in one arm." in told.sentences
     assert "Worse with the candidate: b." in told.sentences
+    assert "It cost 10 runs and 0 tokens." in told.sentences
+    assert any(sentence.startswith("An e-value says") for sentence in told.sentences)
 
 
 @pytest.mark.parametrize(
@@ -74,3 +76,20 @@ def test_an_open_night_is_said_to_be_open() -> None:
     told = explain("night_1", "open", None)
     assert (told.night, told.tasks) == (None, ())
     assert told.sentences[0].startswith("The night is open")
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("staged", "It is staged; nothing live changed."),
+        ("adopted", "It was adopted and is live; `armarius sleep rollback prop_1`"),
+        ("rolled_back", "It was adopted and rolled back"),
+        ("superseded", "A newer proposal for the same skill took its place"),
+        ("rejected", "It was staged and rejected; nothing live changed."),
+    ],
+)
+def test_what_became_of_a_proposal_is_told(state: str, says: str) -> None:
+    report = msgspec.structs.replace(REPORT, decision="adopt", reason="certified", proposal="prop_1")
+    told = explain("night_1", "staged", report, state).sentences
+    assert any(sentence.startswith(says) for sentence in told)
+    assert "The candidate: add Be brief." in told

@@ -1,8 +1,11 @@
 """Evidence over several nights: kept, added to, and void when what it rests on changes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from armarius.testing.model_server import ModelServer
 from support.night_world import World
@@ -38,13 +41,22 @@ def test_two_held_out_tasks_certify_in_the_second_night_on_the_evidence_of_both(
         assert roles(world)["reflection"] == 2, "each night asks for another one"
 
 
+def reword(skill: Path) -> None:
+    skill.write_bytes(skill.read_bytes() + b"\nBe kind.\n")
+
+
+def add_a_script(skill: Path) -> None:
+    skill.with_name("look.sh").write_text("echo no\n")
+
+
+@pytest.mark.parametrize("change", [reword, add_a_script])
 def test_a_changed_skill_starts_a_new_experiment_without_the_old_evidence(
-    tmp_path: Path, private_home: dict[str, str]
+    tmp_path: Path, private_home: dict[str, str], change: Callable[[Path], None]
 ) -> None:
     with ModelServer() as server:
         world = World(tmp_path, private_home, server, train=1, held_out=2)
         first = world.night()
-        world.skill.write_bytes(world.skill.read_bytes() + b"\nBe kind.\n")
+        change(world.skill)
         second = world.night()
         assert second["number"] == 1
         assert second["experiment"] != first["experiment"]

@@ -246,6 +246,7 @@ def test_two_adoptions_at_once_change_the_file_once(desk: Desk, tmp_path: Path) 
         ("prop_nothing", "staged", "proposal-unknown"),
         ("nothing", "staged", "proposal-unknown"),
         ("prop_", "staged", "proposal-ambiguous"),
+        ("", "staged", "proposal-unknown"),
     ],
 )
 def test_a_proposal_that_cannot_be_named_is_one_clear_error(

@@ -367,3 +367,16 @@ def test_what_skillopt_says_before_and_after_a_request_belongs_to_it() -> None:
     row |= {"reference_kind": "exact", "reference": "5"}
     file = parse_tasks(json.dumps({"format": "skillopt_sleep.tasks.v1", "reviewed": True, "tasks": [row]}).encode())
     assert file.tasks[0].task == "Be terse.\n\nWrite.\n\nContext:\nIt rains."
+
+
+def test_numbers_in_quotes_are_numbers_to_skillopt_and_other_formats_are_named() -> None:
+    row = {"id": "a", "intent": "Write on a", "reference_kind": "rule"}
+    checks = [{"op": "max_chars", "arg": "1200"}, {"op": "contains", "arg": "5"}]
+    whole = {"format": "skillopt_sleep.tasks.v1", "reviewed": True, "tasks": [row | {"judge": {"checks": checks}}]}
+    whole["tasks"][0]["judge"]["kind"] = "rule"  # type: ignore[index]
+    [task] = parse_tasks(json.dumps(whole).encode()).tasks
+    assert [check.arg for check in task.judge.checks] == [1200, "5"]  # type: ignore[union-attr]
+    with pytest.raises(DataError, match=r"format: 'skillopt_sleep.tasks.v9' is not known"):
+        parse_tasks(json.dumps(whole | {"format": "skillopt_sleep.tasks.v9"}).encode())
+    with pytest.raises(DataError, match="1:1: a byte order mark stands before the JSON"):
+        parse_tasks(b"\xef\xbb\xbf" + json.dumps(whole).encode())

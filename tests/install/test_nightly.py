@@ -1,6 +1,7 @@
 """A night by the clock: files to the byte, quoted for their readers, and due exactly once a day."""
 
 import plistlib
+import re
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ import pytest
 from armarius.errors import UsageError
 from armarius.install.due import is_due, last_moment, on_battery
 from armarius.install.nightly import Job, cron_with, cron_without, files_for, kept_variables, name_of
-from armarius.install.scheduling import Notes, Scheduler
+from armarius.install.scheduling import Notes, Scheduler, clocks_with
 from armarius.testing.clock import FakeClock
 
 JOB = Job(
@@ -36,6 +37,7 @@ JOB = Job(
     log="/home/a/state/log",
 )
 NAME = name_of(JOB.project)
+SCRIPT = Path("/home/a/state/scheduled/night.sh")
 
 
 def test_the_files_of_systemd_to_the_byte() -> None:
@@ -77,9 +79,14 @@ def test_on_battery_is_allowed_where_it_was_said() -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-def test_systemd_finds_nothing_to_complain_of(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["plain", "it's 100% ödd ", "back\\"])
+def test_systemd_finds_nothing_to_complain_of(tmp_path: Path, place: str) -> None:
+    folder = tmp_path / place
+    folder.mkdir()
     argv = (shutil.which("true") or "/bin/true", *JOB.argv[1:])
-    job = msgspec.structs.replace(JOB, argv=argv, folder=str(tmp_path), log=str(tmp_path / "log"))
+    job = msgspec.structs.replace(JOB, project=str(folder), argv=argv, folder=str(folder), log=str(folder / "log"))
+    service = files_for("systemd", job)[f"{name_of(job.project)}.service"].decode().splitlines()
+    assert not any(line.endswith(("\\", " ")) for line in service)
     for name, data in files_for("systemd", job).items():
         (tmp_path / name).write_bytes(data)
     done = subprocess.run(
@@ -95,7 +102,7 @@ def test_systemd_finds_nothing_to_complain_of(tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    ours = [line for line in done.stderr.decode().splitlines() if NAME in line]
+    ours = [line for line in done.stderr.decode().splitlines() if name_of(job.project) in line]
     assert (done.returncode, ours) == (0, [])
 
 
@@ -117,37 +124,55 @@ def test_the_file_of_launchd_keeps_every_word() -> None:
 
 @pytest.mark.parametrize("table", ["", "0 1 * * * mine\n", "no line end", "# a\n\n5 5 * * * x%y\n"])
 def test_lines_of_cron_come_and_go_and_leave_the_others(table: str) -> None:
-    once = cron_with(table, JOB)
+    once = cron_with(table, JOB, SCRIPT)
     assert once.startswith(table)
-    assert cron_with(once, JOB) == once
+    assert cron_with(once, JOB, SCRIPT) == once
     assert cron_without(once, JOB.project) == (table if table.endswith("\n") or not table else table + "\n")
     other = msgspec.structs.replace(JOB, project="/other")
-    both = cron_with(once, other)
+    both = cron_with(once, other, SCRIPT)
     assert cron_without(both, other.project) == once
 
 
+def test_lines_of_others_stay_when_somebody_took_a_mark_away() -> None:
+    torn = cron_with("", JOB, SCRIPT).rsplit("# ", 1)[0] + "5 5 * * * mine\n"
+    again = cron_with(torn, JOB, SCRIPT)
+    assert again.startswith(torn)
+    assert cron_with(again, JOB, SCRIPT) == again
+    assert cron_without(again, JOB.project) == torn
+
+
+WORDS = ('50% "short" $HOME \\ it\'s', "a b", "", "`id`", "*", "ü" * 2_000)
+ODD = "it's 100% odd $HOME `id` ü"
+
+
+def vixie(line: str) -> str:
+    """What cron hands to the shell of a line's command: up to its first bare percent sign, escapes undone."""
+    [*_, command] = line.split(" ", 5)
+    return re.sub(r"(?<!\\)%.*", "", command).replace("\\%", "%")
+
+
 def test_a_line_of_cron_runs_the_words_as_they_were_typed(tmp_path: Path) -> None:
-    script = 'import sys, os; open(os.environ["OUT"], "w").write("|".join(sys.argv[1:]))'
-    words = ('50% "short" $HOME \\ it\'s', "a b", "", "`id`", "*")
+    place = tmp_path / ODD
+    place.mkdir()
+    program = 'import sys, os; open(os.environ["OUT"], "w").write("|".join(sys.argv[1:]))'
     job = Job(
         project="/p",
-        folder=str(tmp_path),
-        argv=("/usr/bin/env", "python3", "-c", script, *words),
+        folder=str(place),
+        argv=("/usr/bin/env", "python3", "-c", program, *WORDS),
         hour=0,
         minute=0,
-        environ={"OUT": str(tmp_path / "out")},
-        log=str(tmp_path / "log"),
+        environ={"OUT": str(place / "out")},
+        log=str(place / "log"),
     )
-    [line] = [line for line in cron_with("", job).splitlines() if not line.startswith("#")]
-    minute, *_, command = line.split(" ", 5)
-    assert minute == "0"
-    # cron hands a line to the shell up to its first bare percent sign.
-    assert "%" not in command.replace("\\%", "")
-    subprocess.run(["/bin/sh", "-c", command.replace("\\%", "%")], check=True, timeout=30)
-    assert (tmp_path / "out").read_text() == "|".join(words)
+    [(name, data)] = files_for("cron", job).items()
+    (place / name).write_bytes(data)
+    [line] = [line for line in cron_with("", job, place / name).splitlines() if not line.startswith("#")]
+    assert (line.split(" ", 1)[0], len(line) < 1_000) == ("0", True)
+    subprocess.run(["/bin/sh", "-c", vixie(line)], check=True, timeout=30)
+    assert (place / "out").read_text() == "|".join(WORDS)
 
 
-@pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\x00b", "\x1b[0m"])
+@pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\x00b", "\x1b[0m", "a\udce9b"])
 def test_what_could_become_a_second_line_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         msgspec.structs.replace(JOB, argv=(*JOB.argv, text))
@@ -241,7 +266,7 @@ def cron(tmp_path: Path) -> Scheduler:
         '[ "$1" = - ] && exec cat > table\n[ -f table ] && exec cat table\necho "no crontab for me" >&2; exit 1\n'
     )
     (programs / "crontab").chmod(0o755)
-    return Scheduler("cron", tmp_path, {"PATH": f"{programs}:/usr/bin:/bin"})
+    return Scheduler("cron", tmp_path, tmp_path / "state", {"PATH": f"{programs}:/usr/bin:/bin"})
 
 
 def test_cron_is_told_and_told_no_more(cron: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,8 +274,18 @@ def test_cron_is_told_and_told_no_more(cron: Scheduler, tmp_path: Path, monkeypa
     assert not cron.take_off(JOB.project).changed
     assert cron.put_on(JOB, dry_run=True).changed
     assert not (tmp_path / "table").exists()
-    assert cron.put_on(JOB).changed
+    assert not (tmp_path / "state").exists()
+    others = b"# caf\xe9\n0 1 * * * mine\n"
+    (tmp_path / "table").write_bytes(others)
+    put_on = cron.put_on(JOB)
+    assert put_on.changed
     assert not cron.put_on(JOB).changed
-    assert (tmp_path / "table").read_text() == cron_with("", JOB)
+    [script] = map(Path, put_on.files)
+    assert (tmp_path / "table").read_bytes() == others + cron_with("", JOB, script).encode()
+    assert {script.name: script.read_bytes()} == files_for("cron", JOB)
+    assert clocks_with(JOB.project, tmp_path, tmp_path / "state", {}) == ("cron",)
+    assert cron.put_on(msgspec.structs.replace(JOB, argv=("/bin/true",))).changed
     assert cron.take_off(JOB.project).changed
-    assert (tmp_path / "table").read_text() == ""
+    assert (tmp_path / "table").read_bytes() == others
+    assert not script.exists()
+    assert clocks_with(JOB.project, tmp_path, tmp_path / "state", {}) == ()

@@ -60,6 +60,7 @@ def resolve(tree: Path, path: str) -> Path:
         ("skills/across/SKILL.md", "more/SKILL.md"),
         ("skills/good/../good", "skills/good/SKILL.md"),
         ("way-in/good", "skills/good/SKILL.md"),
+        ("more", "more/SKILL.md"),
     ],
 )
 def test_a_skill_below_a_root_is_found_at_its_real_path(tree: Path, path: str, real: str) -> None:

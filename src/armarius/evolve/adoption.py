@@ -3,7 +3,8 @@
 Owns choosing proposals by the names of their skills, the journal of an adoption, and finishing one that was cut
 short. Does not own the swap of one file (`staging`).
 Invariant: nothing is touched before every proposal was found fit. From the first file to the last the journal says
-which ones belong together; whoever comes next finishes it, or undoes it where a file has changed meanwhile.
+which ones belong together; whoever comes next finishes it, or undoes it where a file has changed meanwhile. One
+adoption at a time: a second command waits for the first.
 """
 
 from collections.abc import Sequence
@@ -13,17 +14,18 @@ from pathlib import Path
 import msgspec
 
 from armarius.clock import Clock
-from armarius.errors import DataError
+from armarius.errors import DataError, Refused
 from armarius.evolve import staging
 from armarius.evolve.records import QUERIES, ProposalRow, find_proposal
 from armarius.evolve.staging import Change
-from armarius.files import private_folder, read_bounded, write_atomic
+from armarius.files import locked, private_folder, read_bounded, write_atomic
 from armarius.skills.capability import KINDS, Kind
 from armarius.store.database import Database
 
 __all__ = ["JOURNAL", "adopt_together", "choose", "finish"]
 
 JOURNAL = "adoption.json"
+_LOCK = "adoption.lock"
 _LARGEST = 1 << 20
 _MOST = 1_000
 
@@ -34,12 +36,18 @@ class _Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proposals: tuple[str, ...]
 
 
-def choose(ledger: Database, names: Sequence[str], skills: Sequence[str], *, every: bool) -> list[ProposalRow]:
-    """The proposals that are meant: by id, by the name of a skill, all that are staged, or the newest one."""
+def choose(
+    ledger: Database, names: Sequence[str], skills: Sequence[str], *, every: bool, project: str = ""
+) -> list[ProposalRow]:
+    """The proposals that are meant: by id, by the name of a skill, all that are staged, or the newest one.
+
+    Of a `project` where one is named; an id is its own name.
+    """
     if not names and not skills and not every:
-        return [find_proposal(ledger, None, "staged")]
+        return [find_proposal(ledger, None, "staged", project)]
     chosen = {row.id: row for row in (find_proposal(ledger, name, "staged") for name in names)}
-    staged = [row for row in ledger.fetch(QUERIES.latest_proposals, ProposalRow, most=_MOST) if row.state == "staged"]
+    rows = ledger.fetch(QUERIES.latest_proposals, ProposalRow, project=project, most=_MOST)
+    staged = [row for row in rows if row.state == "staged"]
     if every:
         chosen |= {row.id: row for row in staged}
         if not chosen:
@@ -66,11 +74,16 @@ def adopt_together(
     """Make all of them live. One alone needs no journal: its file is replaced in one step."""
     for proposal in proposals:
         staging.check_adoptable(proposal, allow)
-    journal = private_folder(home) / JOURNAL
-    if len(proposals) > 1:
-        write_atomic(journal, msgspec.json.encode(_Journal(tuple(row.id for row in proposals))))
-    changes = tuple(staging.adopt(ledger, clock, proposal, allow) for proposal in proposals)
-    journal.unlink(missing_ok=True)
+    if len(proposals) == 1:
+        return (staging.adopt(ledger, clock, proposals[0], allow),)
+    with locked(private_folder(home) / _LOCK):
+        write_atomic(home / JOURNAL, msgspec.json.encode(_Journal(tuple(row.id for row in proposals))))
+        try:
+            changes = tuple(staging.adopt(ledger, clock, proposal, allow) for proposal in proposals)
+        except (DataError, Refused):  # a file was changed at this very moment
+            _finish(ledger, clock, home / JOURNAL)
+            raise
+        (home / JOURNAL).unlink()
     return changes
 
 
@@ -79,6 +92,11 @@ def finish(ledger: Database, clock: Clock, home: Path) -> tuple[Change, ...]:
     path = home / JOURNAL
     if not path.exists():
         return ()
+    with locked(home / _LOCK):
+        return _finish(ledger, clock, path) if path.exists() else ()
+
+
+def _finish(ledger: Database, clock: Clock, path: Path) -> tuple[Change, ...]:
     try:
         journal = msgspec.json.decode(read_bounded(path, _LARGEST), type=_Journal)
     except msgspec.DecodeError as error:
@@ -87,7 +105,7 @@ def finish(ledger: Database, clock: Clock, home: Path) -> tuple[Change, ...]:
     try:
         for row in rows:
             staging.check_adoptable(row, frozenset(KINDS))
-    except DataError:  # a file was changed since: none of them may stay
+    except (DataError, Refused):  # a file was changed since: none of them may stay
         changes = tuple(_undone(ledger, clock, row) for row in rows if staging.is_live(row))
     else:
         changes = tuple(staging.adopt(ledger, clock, row, frozenset(KINDS)) for row in rows)

@@ -16,9 +16,10 @@ from armarius.evolve.report import Share
 from armarius.skills.document import Document
 from armarius.skills.edit import Edit, apply_edits
 
-__all__ = ["shares_of"]
+__all__ = ["MOST_APART", "shares_of"]
 
-_MOST_TASKS = 4
+MOST_APART = 4
+"""On so many tasks at most."""
 
 
 def shares_of(
@@ -32,7 +33,7 @@ def shares_of(
 ) -> tuple[Share, ...]:
     """The share of each edit; nothing to tell apart when there is one."""
     won = [row for row in evidence if row.baseline is not None and (row.candidate or 0) > row.baseline]
-    names = list(dict.fromkeys(row.task for row in won if row.task in candidate.held_out))[:_MOST_TASKS]
+    names = list(dict.fromkeys(row.task for row in won if row.task in candidate.held_out))[:MOST_APART]
     if len(edits) <= 1 or not names:
         return ()
     scores = [row.candidate for row in evidence if row.task in names and row.candidate is not None]

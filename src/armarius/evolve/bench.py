@@ -56,10 +56,14 @@ class Allowance:
     def check(self, result: RunResult) -> None:
         """NoAnswer when the run was ended for want of an allowance."""
         if result.problem is not None and result.problem.code.startswith(_BUDGET):
-            raise _stop(result.problem.message)
+            raise _stop(self.told(result.problem.message))
         left_s = self._left_s()
         if result.state == "timed_out" and left_s is not None and left_s <= 0:
             raise _stop(f"{self._minutes:g} minutes are over")
+
+    def told(self, message: str) -> str:
+        """What a run says of our pot, in words for whoever gave the budget."""
+        return message if self._pot is None else message.replace(f"the {self._pot.name}", "the night")
 
     def _left_s(self) -> float | None:
         return None if self._until_us is None else (self._until_us - self._clock.monotonic_us()) / 1_000_000
@@ -117,7 +121,7 @@ class Bench:
                     self.results.extend(results)  # what was begun and nobody waits for is paid for, too
         except Refused as refused:
             if refused.code.startswith(_BUDGET):
-                raise _stop(refused.message) from refused
+                raise _stop(self._allowance.told(refused.message)) from refused
             raise
         finally:
             for request in asked:

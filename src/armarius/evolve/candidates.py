@@ -84,9 +84,10 @@ class OpenCandidate(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-def undecided(ledger: Database) -> tuple[OpenCandidate, ...]:
-    """All of them, in the order in which they were proposed."""
-    return tuple(_shown_open(ledger, row) for row in ledger.fetch(QUERIES.open_candidates, CandidateRow))
+def undecided(ledger: Database, project: str = "") -> tuple[OpenCandidate, ...]:
+    """Those of a project, or all of them, in the order in which they were proposed."""
+    rows = ledger.fetch(QUERIES.open_candidates, CandidateRow, project=project)
+    return tuple(_shown_open(ledger, row) for row in rows)
 
 
 def carry_over(

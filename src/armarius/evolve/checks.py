@@ -163,8 +163,11 @@ def unfit(schema: dict[str, Any], answer: str) -> str | None:
 # A reference is a wiki link, the goal of a Markdown link, code, or a bare word with a hyphen, slash or underscore.
 _REFERENCE = re.compile(
     r"\[\[([^\]\[|#\n]{1,200})[^\]\[\n]{0,200}\]\]|\]\(([^()\s]{1,300})\)|`([^`\s]{1,200})`"
-    r"|(?<![\w/.-])([A-Za-z0-9][A-Za-z0-9]{0,80}(?:[-_/][A-Za-z0-9]{1,80}){1,20}(?:\.md)?)"
+    r"|^[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+([\w./-]{1,200})[ \t]*$"
+    r"|(?<![\w/.-])([A-Za-z0-9][A-Za-z0-9]{0,80}(?:[-_/][A-Za-z0-9]{1,80}){1,20}(?:\.md)?)",
+    re.MULTILINE,
 )
+"""Links, code, an entry of a list that is one word, and words that are joined as a slug is."""
 
 
 def missing_slugs(wanted: Ranking, answer: str) -> tuple[int, list[str]]:

@@ -15,6 +15,12 @@ from armarius.gate.power import MOST_TASKS, plan_for
 __all__ = ["Explanation", "TaskLine", "explain"]
 
 
+_SCALE = (
+    f"An e-value says how much the pairs speak for the candidate: 1 is nothing, {DEFAULT.trial_at} a trial, "
+    f"{DEFAULT.adopt_at} enough to certify."
+)
+
+
 class TaskLine(msgspec.Struct, frozen=True):
     """One held-out task over all nights of the experiment."""
 
@@ -36,13 +42,13 @@ class Explanation(msgspec.Struct, frozen=True):
     schema: str = "armarius.sleep_explanation.v1"
 
 
-def explain(night_id: str, state: str, report: NightReport | None) -> Explanation:
-    """What there is to say about a night."""
+def explain(night_id: str, state: str, report: NightReport | None, proposal: str = "staged") -> Explanation:
+    """What there is to say about a night; `proposal` is the state of what it staged."""
     if report is None:
         said = ("The night is open: it was interrupted or is still at work. `armarius sleep run` goes on with it.",)
         return Explanation(night_id, state, said)
     lines = tuple(_task_line(task, pairs) for task, pairs in _by_task(report.pairs).items())
-    return Explanation(night_id, state, tuple(_sentences(report, lines)), lines, report)
+    return Explanation(night_id, state, tuple(_sentences(report, lines, proposal)), lines, report)
 
 
 def _by_task(pairs: tuple[PairLine, ...]) -> dict[str, list[PairLine]]:
@@ -58,14 +64,16 @@ def _task_line(task: str, pairs: list[PairLine]) -> TaskLine:
     return TaskLine(task, wins, losses, len(gains) - wins - losses, len(pairs) - len(gains))
 
 
-def _sentences(report: NightReport, lines: tuple[TaskLine, ...]) -> list[str]:
+def _sentences(report: NightReport, lines: tuple[TaskLine, ...], proposal: str) -> list[str]:
     others = f"{report.held_out_tasks} others were held out to judge by"
     said = [f"The optimizer saw {report.train_tasks} training tasks; {others}."]
     if report.accepted:
-        said.append(f"The candidate: {'; '.join(report.accepted)}.")
+        said.append(f"The candidate: {_ended('; '.join(report.accepted))}")
     if report.rejected:
-        said.append(f"Not applied: {'; '.join(report.rejected)}.")
+        said.append(f"Not applied: {_ended('; '.join(report.rejected))}")
     said.append(_decision(report))
+    if report.proposal is not None:
+        said.append(_since(report.proposal, proposal))
     said += [_beside(one) for one in report.candidates if one.candidate_hash != report.candidate_hash]
     said += report.notes
     if report.nothing_new:
@@ -81,6 +89,8 @@ def _sentences(report: NightReport, lines: tuple[TaskLine, ...]) -> list[str]:
         worse = [line.task for line in lines if line.losses > line.wins]
         if worse:
             said.append(f"Worse with the candidate: {', '.join(worse)}.")
+        said.append(_SCALE)
+    said.append(f"It cost {report.runs} runs and {report.usage.total:,} tokens.")
     if report.decision in ("continue", "reject") and 0 < report.held_out_tasks <= MOST_TASKS:
         plan = plan_for(report.held_out_tasks)
         if plan.detects is not None:
@@ -89,6 +99,25 @@ def _sentences(report: NightReport, lines: tuple[TaskLine, ...]) -> list[str]:
                 f"than one time in five."
             )
     return said
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _since(name: str, state: str) -> str:
+    """What became of the proposal."""
+    match state:
+        case "staged":
+            return "It is staged; nothing live changed. Make it live with `armarius sleep adopt`."
+        case "adopted":
+            return f"It was adopted and is live; `armarius sleep rollback {name}` puts back what was there."
+        case "rolled_back":
+            return "It was adopted and rolled back: the skill is what it was before."
+        case "superseded":
+            return "A newer proposal for the same skill took its place; nothing live changed."
+        case _:
+            return "It was staged and rejected; nothing live changed."
 
 
 def _beside(one: CandidateLine) -> str:
@@ -101,7 +130,7 @@ def _decision(report: NightReport) -> str:
     e = f"the e-value is {report.e_value:.2f} after {report.pairs_used} pairs"
     match report.decision, report.reason:
         case "adopt", _:
-            return f"Certified: {e}, and {DEFAULT.adopt_at} is enough. It is staged; nothing live changed."
+            return f"Certified: {e}, and {DEFAULT.adopt_at} is enough."
         case "trial", _:
             return f"Trial: {e}; {DEFAULT.trial_at} is enough to try it, {DEFAULT.adopt_at} to certify it."
         case "reject", "futile":

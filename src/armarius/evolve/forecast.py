@@ -11,18 +11,24 @@ from pathlib import Path
 
 import msgspec
 
+from armarius.budget import NO_BUDGET, Budget, Measure
+from armarius.evolve.attribution import MOST_APART
 from armarius.evolve.directly import why_beyond
 from armarius.evolve.gather import Gathered
+from armarius.evolve.naming import BYTES_OF_A_GROUP, MOST_GROUPS
+from armarius.evolve.retention import MOST_LOOKS
 from armarius.evolve.targets import Target
 from armarius.evolve.tasks import Task, split_tasks
 from armarius.gate.decision import DEFAULT, best_case
 from armarius.gate.power import MOST_TASKS, Plan, plan_for
 from armarius.gate.rounds import ROUNDS_A_NIGHT
 
-__all__ = ["Choices", "Forecast", "Found", "Outgoing", "Range", "forecast", "found_in"]
+__all__ = ["Ceiling", "Choices", "Forecast", "Found", "Outgoing", "Range", "forecast", "found_in"]
 
-# A lean run of Codex 0.169 sends some 36 KB before the first word of a task, and takes some seconds.
+# A lean run of Codex 0.169 sends some 36 KB before the first word of a task, once to read the skill and once to answer,
+# and takes some seconds. A model without tools is asked once.
 _BASE_TOKENS = 9_000
+_REQUESTS = 2
 _GUESSED_S = 15.0
 _BYTES_A_TOKEN = 4
 _MOST_FAILURES = 8
@@ -49,14 +55,14 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Range(msgspec.Struct, frozen=True):
-    """From a night whose candidate wins every pair to one that uses every slot."""
+    """From a night whose candidate wins every pair to one that uses every slot and then still passes."""
 
     least: float
     most: float
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """Texts that a night would send, `bytes` each time at most, so often at most."""
+    """Texts of the user's that a night would send: about `bytes` of them each time, so often at most."""
 
     to: str
     what: str
@@ -64,10 +70,39 @@ class Outgoing(msgspec.Struct, frozen=True):
     bytes: int
 
 
+class Ceiling(msgspec.Struct, frozen=True):
+    """What a budget allows: about `runs` of the `least` to `most` that a night would make without it.
+
+    `measure` is the one of which the `limit` is reached first.
+    """
+
+    measure: Measure
+    limit: float
+    runs: int
+    least: int
+    most: int
+
+    @property
+    def ends_it(self) -> bool:
+        """Whether even the shortest night is cut short."""
+        return self.runs < self.least
+
+    @property
+    def sentence(self) -> str:
+        said = f"the budget of {self.limit:,.10g} {self.measure} "
+        if self.runs >= self.most:
+            return f"{said}is enough for all of it"
+        on = "the same command goes on from there"
+        if self.ends_it:
+            return f"{said}ends the night after about {self.runs} of at least {self.least} runs, undecided; {on}"
+        return f"{said}ends the night after about {self.runs} runs, if it needs more of its {self.most}; {on}"
+
+
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
     """What a night would be told: who reflects and who replays, on which model, how often, how many at a time.
 
-    `replays_by` is codex, openai or handoff; `undecided` candidates wait for another round.
+    `replays_by` is codex, openai or handoff; `undecided` candidates wait for another round; `kept` tasks may not be
+    lost by whoever passes; `said` are bytes of preferences, which go with the reflection.
     """
 
     backend: str = "mock"
@@ -79,10 +114,14 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     gate: bool = True
     workers: int = 1
     undecided: int = 0
+    budget: Budget = NO_BUDGET
+    said: int = 0
+    edits: int = 4
+    kept: int = 0
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """The plan of a night (`armarius.sleep_plan.v1`)."""
+    """The plan of a night (`armarius.sleep_plan.v1`); runs, tokens and minutes are within the budget that was given."""
 
     project: str
     backend: str
@@ -104,6 +143,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     notes: tuple[str, ...]
     undecided: int = 0
+    shape_only: bool = False
+    budget: Ceiling | None = None
     schema: str = "armarius.sleep_plan.v1"
 
 
@@ -121,10 +162,14 @@ def forecast(
     train, sealed = split_tasks(tasks) if tasks else ((), ())
     held_out = [task for task in sealed if task.why_uncertifiable is None]
     plan = plan_for(min(len(held_out), MOST_TASKS))
-    asks = 1 if train else 0
-    least, most = _runs(len(train), len(held_out), choices)
-    workers = choices.workers
-    each, seconds, rests_on = _cost(tasks, skill_bytes, gathered)
+    kinds = min(gathered.mined.groups, MOST_GROUPS) if gathered else 0
+    asked = 0 if choices.reflects_by != "codex" else bool(train) + bool(kinds)
+    replays = _replays(len(train), len(held_out), choices)
+    least, most = (number + asked for number in replays)
+    each, seconds, rests_on = _cost(tasks, skill_bytes, gathered, choices)
+    ceiling = _ceiling(least, most, choices, each, seconds)
+    if ceiling is not None:
+        least, most = min(least, ceiling.runs), min(most, ceiling.runs)
     return Forecast(
         project=str(project),
         backend=choices.backend,
@@ -137,15 +182,21 @@ def forecast(
         held_out_tasks=len(held_out),
         uncertifiable={task.task_id: task.why_uncertifiable for task in sealed if task.why_uncertifiable},
         runs=Range(least, most),
-        tokens=Range(least * each, most * each),
-        minutes=Range(_minutes(least, seconds, workers), _minutes(most, seconds, workers)),
+        tokens=_within(choices.budget.tokens, least * each, most * each),
+        minutes=_within(
+            choices.budget.minutes,
+            _minutes(least, seconds, choices.workers),
+            _minutes(most, seconds, choices.workers),
+        ),
         rests_on=rests_on,
-        sent=_sent(train, held_out, skill_bytes, choices, most - (asks if choices.reflects_by == "codex" else 0)),
+        sent=(*_named(kinds, choices), *_sent(train, held_out, skill_bytes, choices, min(replays[1], most))),
         detects=plan,
-        certifies=plan.certifies,
-        verdict=_verdict(len(tasks), plan) if choices.gate else "the gate is off: nothing would be certified",
+        certifies=plan.certifies if choices.gate else None,
+        verdict=_verdict(len(tasks), plan, ceiling, gate=choices.gate),
         notes=(*(gathered.notes if gathered else ()), *_notes(tasks, choices)),
         undecided=choices.undecided,
+        shape_only=bool(held_out) and all(task.judge.shape_only for task in held_out),
+        budget=ceiling,
     )
 
 
@@ -166,14 +217,38 @@ def found_in(gathered: Gathered) -> Found:
     )
 
 
-def _runs(train: int, held_out: int, choices: Choices) -> tuple[int, int]:
-    """The fewest and the most runs: a pair may be enough for a candidate with evidence, and each may use its round."""
-    first = train * choices.rollouts + (1 if train and choices.reflects_by == "codex" else 0)
+def _replays(train: int, held_out: int, choices: Choices) -> tuple[int, int]:
+    """The fewest and the most: a pair may be enough for a candidate with evidence, and each may use its round.
+
+    Whoever passes is replayed on what may not be lost, and without each of several edits.
+    """
+    first = train * choices.rollouts
     if not choices.gate or not held_out:
         return first, first
     wins = 1 if choices.undecided else best_case(held_out, 1).pairs_used
     rounds = min(choices.undecided + 1, ROUNDS_A_NIGHT)
-    return first + 2 * wins, first + 2 * DEFAULT.pairs_a_night * held_out * rounds
+    apart = choices.edits * min(held_out, MOST_APART) if choices.edits > 1 else 0
+    passed = choices.kept * MOST_LOOKS + apart
+    return first + 2 * wins + choices.kept, first + 2 * DEFAULT.pairs_a_night * held_out * rounds + passed
+
+
+def _ceiling(least: int, most: int, choices: Choices, each: int, seconds: float) -> Ceiling | None:
+    """What the tightest limit allows; a run that has begun may go over it, so that one is always made."""
+    limits = {
+        "tokens": 1 / each,
+        "requests": 1 / (_REQUESTS if choices.replays_by == "codex" else 1),
+        "minutes": 60 * choices.workers / seconds if seconds else most,
+    }
+    found = [
+        Ceiling(measure, limit, max(1, int(min(limit * limits[measure], most))), least, most)
+        for measure, limit in choices.budget.limits()
+        if measure in limits
+    ]
+    return min(found, key=lambda one: one.runs) if found and most else None
+
+
+def _within(limit: float | None, least: float, most: float) -> Range:
+    return Range(least, most) if limit is None else Range(min(least, limit), min(most, limit))
 
 
 def _notes(tasks: Sequence[Task], choices: Choices) -> tuple[str, ...]:
@@ -189,11 +264,14 @@ def _notes(tasks: Sequence[Task], choices: Choices) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _cost(tasks: Sequence[Task], skill_bytes: int, gathered: Gathered | None) -> tuple[int, float, str]:
+def _cost(
+    tasks: Sequence[Task], skill_bytes: int, gathered: Gathered | None, choices: Choices
+) -> tuple[int, float, str]:
     """Tokens and seconds of one run, and where they come from."""
     counted = [task.origin.tokens for task in tasks if task.origin and task.origin.tokens]
     texts = sum(len(task.task.encode()) for task in tasks) // len(tasks) if tasks else 0
-    guess = _BASE_TOKENS + (skill_bytes + texts) // _BYTES_A_TOKEN
+    ours = (skill_bytes + texts) // _BYTES_A_TOKEN + 1
+    guess = _REQUESTS * (_BASE_TOKENS + ours) if choices.replays_by == "codex" else ours
     each = sum(counted) // len(counted) if counted else guess
     known_s = gathered.seconds if gathered else None
     seconds = _GUESSED_S if known_s is None else known_s
@@ -220,6 +298,15 @@ def _recipient(backend: str, model: str | None) -> str:
             return f"{model or 'the model'} of your Codex"
 
 
+def _named(kinds: int, choices: Choices) -> tuple[Outgoing, ...]:
+    """What a night without a task file sends before it has its tasks."""
+    if not kinds:
+        return ()
+    to = _recipient(choices.reflects_by, choices.reflects_on)
+    what = f"naming: requests, corrections and answers of {kinds} kinds of work, redacted"
+    return (Outgoing(to, what, 1, kinds * BYTES_OF_A_GROUP),)
+
+
 def _sent(
     train: Sequence[Task], held_out: Sequence[Task], skill_bytes: int, choices: Choices, replays: int
 ) -> tuple[Outgoing, ...]:
@@ -228,7 +315,7 @@ def _sent(
         return ()
     longest = max(len(task.task.encode()) for task in (*train, *held_out))
     failures = sorted((len(task.task.encode()) for task in train), reverse=True)[:_MOST_FAILURES]
-    reflection = skill_bytes + sum(failures) + _ANSWER_BYTES * len(failures)
+    reflection = skill_bytes + choices.said + sum(failures) + _ANSWER_BYTES * len(failures)
     return (
         Outgoing(
             _recipient(choices.replays_by, choices.replays_on),
@@ -245,12 +332,16 @@ def _sent(
     )
 
 
-def _verdict(tasks: int, plan: Plan) -> str:
+def _verdict(tasks: int, plan: Plan, ceiling: Ceiling | None, *, gate: bool) -> str:
     held_out = plan.held_out
     if not tasks:
         return "there is no task with a usable check, so there is nothing to replay"
+    if not gate:
+        return "the gate is off: nothing would be certified"
     if plan.certifies is None:
         return f"{held_out} held-out tasks cannot certify any candidate; the evidence is kept, add tasks"
+    if ceiling is not None and ceiling.ends_it:
+        return f"{held_out} held-out tasks could certify, but not within this budget; the evidence is carried on"
     if plan.certifies > 1:
         return (
             f"{held_out} held-out tasks cannot certify tonight; at best after {plan.certifies} nights, "

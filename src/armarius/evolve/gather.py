@@ -14,7 +14,7 @@ from armarius.clock import rfc3339
 from armarius.evolve.harvest import Harvest, HarvestCache, Scope, chosen_files, harvest
 from armarius.evolve.mine import Improve, Machine, Mined, mine
 from armarius.evolve.origin import Draft, HarvestNote
-from armarius.evolve.targets import Target, choose_target, relevance_to
+from armarius.evolve.targets import LEARNED, Target, choose_target, relevance_to
 from armarius.evolve.tasks import Task
 from armarius.identity import hash_value
 from armarius.sessions.folders import Place
@@ -78,7 +78,9 @@ def gather(
     }
     question = chosen.question(want.scope, about)
     if improve is None and (kept := cache.outcome(question)):
-        return msgspec.msgpack.decode(kept, type=Gathered)
+        known = msgspec.msgpack.decode(kept, type=Gathered)
+        if Path(known.target).is_file() or known.target == str(want.scope.project / LEARNED):
+            return known
     harvested = harvest(cache, chosen, on_read)
     target = (
         Target(want.target, "named")

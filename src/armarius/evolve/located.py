@@ -72,6 +72,9 @@ def decode_rows(data: bytes, where: str, field: str) -> Located:
 
 
 def _decode(data: bytes, where: str) -> str:
+    if data.startswith(b"\xef\xbb\xbf"):
+        message = f"{where}:1:1: a byte order mark stands before the JSON"
+        raise DataError("byte-order-mark", message, "save the file as UTF-8 without BOM")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

@@ -36,16 +36,28 @@ from armarius.files import private_folder
 from armarius.redact import redact
 from armarius.settings import Settings
 
-__all__ = ["SCHEMA", "Ask", "ask_codex", "improve_by", "prompt_for_naming", "read_naming"]
+__all__ = [
+    "BYTES_OF_A_GROUP",
+    "MOST_GROUPS",
+    "SCHEMA",
+    "Ask",
+    "ask_codex",
+    "improve_by",
+    "prompt_for_naming",
+    "read_naming",
+]
 
 Ask = Callable[[str, dict[str, Any]], Any]
 """(prompt, schema) -> an answer that fits, or None when there is none."""
 
-_MOST_GROUPS = 40
+MOST_GROUPS = 40
 _EXAMPLES = 4
 _LONGEST = 400
 _LONGEST_S = 600.0
 _MOST_CHECKS = 4
+
+BYTES_OF_A_GROUP = 3 * _EXAMPLES * _LONGEST
+"""What is shown of a kind of work: examples of requests, of corrections and of answers."""
 
 _OF_TEXT: dict[str, Callable[[str], Check]] = {
     "section_present": SectionPresent,
@@ -113,7 +125,7 @@ def improve_by(ask: Ask) -> Improve:
     """The step between grouping and tasks, by whoever answers `ask`."""
 
     def improve(groups: Sequence[Group]) -> dict[str, Improved]:
-        asked = groups[:_MOST_GROUPS]
+        asked = groups[:MOST_GROUPS]
         return read_naming(ask(prompt_for_naming(asked), SCHEMA), asked) if asked else {}
 
     return improve

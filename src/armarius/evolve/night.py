@@ -35,10 +35,11 @@ from armarius.evolve.outside import look_from
 from armarius.evolve.page import PAGE, page_of
 from armarius.evolve.propose import Proposed, Terms, edit_line, propose
 from armarius.evolve.records import QUERIES, CandidateRow, NightRow, RoundRow
-from armarius.evolve.replay import Lab, Metric, Trial
+from armarius.evolve.replay import Lab, Metric, Trial, companions_of
 from armarius.evolve.report import NightReport, Retained, render, sent_to
 from armarius.evolve.retention import suite_for, write_kept
 from armarius.evolve.side_by_side import Court, Heard, hear_all, leading, line_of
+from armarius.evolve.targets import make_learned, skill_text
 from armarius.evolve.tasks import TaskFile, split_tasks
 from armarius.evolve.thinkers import Thinker
 from armarius.files import private_folder, write_atomic
@@ -116,7 +117,7 @@ class Night:
         self._ledger = ledger
         self._clock = clock
         self._home = home
-        self._base = order.target.read_bytes()
+        self._base = skill_text(order.target)
         self._document = parse_document(self._base, str(order.target))
         self._train, sealed = split_tasks(order.tasks.tasks[: order.max_tasks])
         self._held_out = tuple(task for task in sealed if task.why_uncertifiable is None)
@@ -124,9 +125,11 @@ class Night:
 
     def run(self) -> NightReport:
         """Do the night, or what is left of it; its report."""
-        check_fresh(self._order.owner, self._clock.now_us() + int(self._order.deadline_s * 1_000_000))
+        order = self._order
+        check_fresh(order.owner, self._clock.now_us() + int(order.deadline_s * 1_000_000))
         locks = private_folder(self._home / "locks")
-        with _alone(locks, self._order.target, "skill"), _alone(locks, self._order.project, "project"):
+        with _alone(locks, order.target, "skill"), _alone(locks, order.project, "project"):
+            make_learned(order.target)  # now that nothing refuses the night any more
             staged = self._staged_before()
             if staged is not None:
                 return staged
@@ -134,7 +137,7 @@ class Night:
             # Tried anew once a candidate was judged: else who reads the same answers has the same ideas.
             tries = hash_value({"course": night.experiment, "judged": len(memory.barred)})
             lab = self._lab(tries, private_folder(self._home / "replays"))
-            if self._order.gate:
+            if order.gate:
                 sides = {"train": self._train, "held_out": self._held_out}
                 carry_over(self._ledger, self._clock, night, self._document, **sides)
             proposed = propose(
@@ -142,7 +145,7 @@ class Night:
                 lab,
                 self._document,
                 self._train,
-                observed=self._order.observed,
+                observed=order.observed,
                 terms=self._terms(memory),
                 think=self._think,
                 optimizer=self._optimizer(lab),
@@ -211,6 +214,8 @@ class Night:
         }
         if (directly := self._directly) is not None:
             facts |= {"answered": directly.name, "model": directly.model, "effort": None, "provider": "", "codex": ""}
+        elif companions := self._companions():
+            facts["companions"] = companions
         return open_night(
             self._ledger,
             self._clock,
@@ -222,6 +227,11 @@ class Night:
             max_tasks=order.max_tasks,
             gated=order.gate,
         )
+
+    def _companions(self) -> str:
+        """The files beside the skill that a replay gets; a model without tools and a project's memory have none."""
+        order = self._order
+        return "" if self._directly or order.target.name == MEMORY else companions_of(order.target.parent)
 
     def _lab(self, experiment: str, folder: Path) -> Lab:
         order = self._order
@@ -238,6 +248,7 @@ class Night:
             effort=order.effort or order.owner.effort,
             deadline_s=order.deadline_s,
             directly=self._directly,
+            companions=self._companions(),
         )
         return msgspec.structs.replace(lab, look=look_from(self._bench, self._optimizer(lab), self._binary))
 

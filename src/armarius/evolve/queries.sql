@@ -10,8 +10,8 @@ VALUES (:id, :experiment, :number, :project, :target_path, :base_hash, 'open', :
 SELECT * FROM night WHERE experiment = :experiment ORDER BY number;
 
 -- name: latest_nights
--- The newest nights of any experiment, newest first.
-SELECT * FROM night ORDER BY created_at_us DESC, id DESC LIMIT :most;
+-- The newest nights of a project, or of any where none is named, newest first.
+SELECT * FROM night WHERE :project IN ('', project) ORDER BY created_at_us DESC, id DESC LIMIT :most;
 
 -- name: end_night
 -- Close a night with its report; changes nothing when it was closed before.
@@ -47,8 +47,9 @@ SELECT * FROM candidate WHERE substr(id, 1, length(:prefix)) = :prefix ORDER BY 
 SELECT * FROM candidate WHERE course = :course ORDER BY created_at_us, id;
 
 -- name: open_candidates
--- Every undecided candidate, in the order in which they were proposed.
-SELECT * FROM candidate WHERE state = 'open' ORDER BY created_at_us, id;
+-- The undecided candidates of a project, or of any where none is named, in the order in which they were proposed.
+SELECT candidate.* FROM candidate JOIN night ON night.id = candidate.night_id
+WHERE candidate.state = 'open' AND :project IN ('', night.project) ORDER BY candidate.created_at_us, candidate.id;
 
 -- name: open_candidates_of
 -- The undecided candidates of a skill, in the order in which they were proposed.
@@ -111,8 +112,10 @@ SELECT * FROM proposal WHERE night_id = :night_id;
 SELECT * FROM proposal WHERE substr(id, 1, length(:prefix)) = :prefix ORDER BY id LIMIT 2;
 
 -- name: latest_proposal_in_state
--- The newest proposal in a state.
-SELECT * FROM proposal WHERE state = :state ORDER BY created_at_us DESC, id DESC LIMIT 1;
+-- The proposal that came last into a state, of a project, or of any where none is named.
+SELECT proposal.* FROM proposal JOIN night ON night.id = proposal.night_id
+WHERE proposal.state = :state AND :project IN ('', night.project)
+ORDER BY coalesce(proposal.adopted_at_us, proposal.created_at_us) DESC, proposal.id DESC LIMIT 1;
 
 -- name: night_of_staged
 -- The night whose proposal for this very base of a target still waits to be adopted.
@@ -121,8 +124,9 @@ WHERE proposal.target_path = :target_path AND proposal.base_hash = :base_hash AN
 ORDER BY proposal.created_at_us DESC LIMIT 1;
 
 -- name: latest_proposals
--- The newest proposals, newest first.
-SELECT * FROM proposal ORDER BY created_at_us DESC, id DESC LIMIT :most;
+-- The newest proposals of a project, or of any where none is named, newest first.
+SELECT proposal.* FROM proposal JOIN night ON night.id = proposal.night_id WHERE :project IN ('', night.project)
+ORDER BY proposal.created_at_us DESC, proposal.id DESC LIMIT :most;
 
 -- name: mark_adopted
 -- A proposal that is live now.

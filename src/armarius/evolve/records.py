@@ -127,16 +127,18 @@ def find_candidate(ledger: Database, name: str) -> CandidateRow:
     return rows[0]
 
 
-def find_proposal(ledger: Database, name: str | None, state: str) -> ProposalRow:
-    """The proposal `name` names by id or unique prefix; without a name the newest in `state`."""
+def find_proposal(ledger: Database, name: str | None, state: str, project: str = "") -> ProposalRow:
+    """The proposal `name` names by id or unique prefix; without one what last came into `state`, of a project."""
     if name is None:
-        row = ledger.fetch_one(QUERIES.latest_proposal_in_state, ProposalRow, state=state)
+        row = ledger.fetch_one(QUERIES.latest_proposal_in_state, ProposalRow, state=state, project=project)
         if row is None:
-            raise DataError("proposal-none", f"no proposal is {state.replace('_', ' ')}", "see `armarius sleep status`")
+            where = f" in {project}" if project else ""
+            message = f"no proposal is {state.replace('_', ' ')}{where}"
+            raise DataError("proposal-none", message, "see `armarius sleep status`")
         return row
     prefix = name if name.startswith("prop_") else f"prop_{name}"
     rows = ledger.fetch(QUERIES.proposals_by_prefix, ProposalRow, prefix=prefix)
-    if not rows:
+    if not rows or not name:  # an empty variable of a script is no name
         raise DataError("proposal-unknown", f"no proposal {name!r}", _known(ledger, state))
     if len(rows) > 1:
         raise DataError("proposal-ambiguous", f"{name!r} begins more than one proposal", "write more of its id")
@@ -145,7 +147,7 @@ def find_proposal(ledger: Database, name: str | None, state: str) -> ProposalRow
 
 def _known(ledger: Database, state: str) -> str:
     """The proposals that may have been meant: the newest in that state, else the newest there are."""
-    rows = ledger.fetch(QUERIES.latest_proposals, ProposalRow, most=_MOST_KNOWN)
+    rows = ledger.fetch(QUERIES.latest_proposals, ProposalRow, project="", most=_MOST_KNOWN)
     names = [row.id for row in rows if row.state == state] or [row.id for row in rows]
     known = f"known: {', '.join(names[:_MOST_SHOWN])}; " if names else ""
     return f"{known}see `armarius sleep status`"

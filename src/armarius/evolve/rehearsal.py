@@ -1,18 +1,16 @@
-"""What a night would do, without doing any of it.
+"""What a night on a task file and a skill would do, without doing any of it.
 
-Owns the plan that the mock backend prints: sides, runs, sizes, and what this number of tasks can
-show. Does not own a replay; it starts nothing, sends nothing and writes nothing.
-Invariant: every number follows from the task file, the skill and the gate's own rules.
+Owns the short plan that the mock backend prints where both were named. Does not own its numbers (`forecast`), nor a
+replay; it starts nothing, sends nothing and writes nothing.
+Invariant: every number is the forecast's, so that a plan and a rehearsal of the same night never differ.
 """
-
-from pathlib import Path
 
 import msgspec
 
-from armarius.evolve.tasks import Task, TaskFile, split_tasks
-from armarius.gate.decision import DEFAULT, Answer, best_case
-from armarius.gate.rounds import ROUNDS_A_NIGHT
-from armarius.skills.document import read_document
+from armarius.evolve.forecast import Ceiling, Choices, Forecast, forecast
+from armarius.evolve.targets import Target
+from armarius.evolve.tasks import Task, TaskFile
+from armarius.skills.document import Document
 
 __all__ = ["Rehearsal", "rehearse"]
 
@@ -21,8 +19,8 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     """The plan of a night (`armarius.rehearsal.v1`).
 
     `runs_least` is a night whose candidate wins every pair, `runs_most` one in which everybody uses every slot;
-    both count the training replays and the reflection. `bytes_per_run` is the skill and the mean task.
-    `certifies` names the nights it takes at best, None when this number of tasks can never certify.
+    both count the training replays and the reflection, and end at the `budget`. `bytes_per_run` is the skill and the
+    mean task. `certifies` names the nights it takes at best, None when this number of tasks can never certify.
     """
 
     target: str
@@ -37,46 +35,58 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     certifies: int | None
     verdict: str
     backend: str = "mock"
+    budget: Ceiling | None = None
     schema: str = "armarius.rehearsal.v1"
 
 
-def rehearse(target: Path, tasks: TaskFile, most: int, *, undecided: int = 0) -> Rehearsal:
-    """The plan for one night on the first `most` tasks, beside so many undecided candidates."""
-    document = read_document(target)
+def rehearse(target: Target, document: Document, tasks: TaskFile, most: int, choices: Choices) -> Rehearsal:
+    """The plan for one night on the first `most` tasks, with these choices."""
     used = tasks.tasks[:most]
-    train, sealed = split_tasks(used)
-    held_out = tuple(task for task in sealed if task.why_uncertifiable is None)
-    nights = range(1, DEFAULT.nights + 1)
-    possible = [night for night in nights if held_out and best_case(len(held_out), night).answer is Answer.ADOPT]
-    certifies = possible[0] if possible else None
-    wins = (1 if undecided else best_case(len(held_out), 1).pairs_used) if held_out else 0
-    rounds = min(undecided + 1, ROUNDS_A_NIGHT)
+    size = len(document.render())
+    plan = forecast(
+        used,
+        project=target.path.parent,
+        target=target,
+        skill_bytes=size,
+        choices=choices,
+        reviewed=tasks.reviewed,
+    )
     return Rehearsal(
-        target=str(target),
+        target=str(target.path),
         skill=document.name,
         reviewed=tasks.reviewed,
-        train_tasks=len(train),
-        held_out_tasks=len(held_out),
-        shape_only=all(task.judge.shape_only for task in held_out),
-        runs_least=len(train) + 1 + 2 * wins,
-        runs_most=len(train) + 1 + 2 * DEFAULT.pairs_a_night * len(held_out) * rounds,
-        bytes_per_run=len(document.render()) + sum(len(task.task.encode()) for task in used) // len(used),
-        certifies=certifies,
-        verdict=_verdict(len(held_out), certifies) + _idle(sealed),
+        train_tasks=plan.train_tasks,
+        held_out_tasks=plan.held_out_tasks,
+        shape_only=plan.shape_only,
+        runs_least=int(plan.runs.least),
+        runs_most=int(plan.runs.most),
+        bytes_per_run=size + _mean(used),
+        certifies=plan.certifies,
+        verdict=_verdict(plan, choices) + _idle(plan),
+        budget=plan.budget,
     )
 
 
-def _idle(sealed: tuple[Task, ...]) -> str:
+def _mean(tasks: tuple[Task, ...]) -> int:
+    return sum(len(task.task.encode()) for task in tasks) // len(tasks)
+
+
+def _idle(plan: Forecast) -> str:
     """What is said of held-out tasks that prove nothing, and so are not replayed."""
-    idle = [task for task in sealed if task.why_uncertifiable is not None]
-    if not idle:
+    if not plan.uncertifiable:
         return ""
-    return f"; {len(idle)} more cannot certify, such as {idle[0].task_id}: {idle[0].why_uncertifiable}"
+    name, why = next(iter(plan.uncertifiable.items()))
+    return f"; {len(plan.uncertifiable)} more cannot certify, such as {name}: {why}"
 
 
-def _verdict(held_out: int, certifies: int | None) -> str:
-    if certifies is None:
+def _verdict(plan: Forecast, choices: Choices) -> str:
+    held_out = plan.held_out_tasks
+    if not choices.gate or (plan.budget and plan.budget.ends_it):
+        return plan.verdict
+    if plan.certifies is None:
         return f"{held_out} held-out tasks cannot certify any candidate; add tasks"
-    if certifies == 1:
+    if plan.certifies == 1:
         return f"{held_out} held-out tasks can certify a candidate tonight, if it wins clearly"
-    return f"{held_out} held-out tasks cannot certify tonight; at best after {certifies} nights, the evidence is kept"
+    return (
+        f"{held_out} held-out tasks cannot certify tonight; at best after {plan.certifies} nights, the evidence is kept"
+    )

@@ -7,6 +7,8 @@ and the login; both arms differ in the skill text alone. A replay that did not c
 score: an error is never a score.
 """
 
+import hashlib
+import os
 import shutil
 import stat
 from collections.abc import Callable
@@ -29,7 +31,7 @@ from armarius.runs.request import RunRequest, RunResult
 from armarius.skills.document import MEMORY
 from armarius.thread import Sandbox
 
-__all__ = ["Lab", "Look", "Metric", "Trial", "key_of", "request_for", "sweep", "trial_of"]
+__all__ = ["Lab", "Look", "Metric", "Trial", "companions_of", "key_of", "request_for", "sweep", "trial_of"]
 
 _SKILL = "SKILL.md"
 
@@ -50,9 +52,9 @@ Look = Callable[[Task, RunResult, Path], World]
 class Lab(msgspec.Struct, frozen=True):
     """What all replays of an experiment have in common.
 
-    `folder` holds their worlds; `skill_folder` is the live skill, whose other files come along. Without
-    a `look`, a task whose checks look beyond the answer has no score. Where `is_memory`, the text is that of the
-    project's AGENTS.md and no skill. `directly` answers instead of Codex.
+    `folder` holds their worlds; `skill_folder` is the live skill, whose other files come along: `companions` names
+    them as they are. Without a `look`, a task whose checks look beyond the answer has no score. Where `is_memory`, the
+    text is that of the project's AGENTS.md and no skill. `directly` answers instead of Codex.
     """
 
     experiment: str
@@ -68,6 +70,7 @@ class Lab(msgspec.Struct, frozen=True):
     look: Look | None = None
     is_memory: bool = False
     directly: Directly | None = None
+    companions: str = ""
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -95,8 +98,10 @@ def key_of(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int) -> s
 
     `arm` and `replicate` tell repetitions apart that are equal in all else: separate paid units.
     """
+    beside = {"companions": lab.companions} if lab.companions else {}
     return hash_value(
         {
+            **beside,
             "experiment": lab.experiment,
             "task": task.task_id,
             "prompt": hash_bytes(task.task.encode()),
@@ -226,11 +231,36 @@ def _checks_of(task: Task) -> tuple[Check, ...]:
     return (*task.judge.checks, *(task.hidden_judge.checks if task.hidden_judge else ()))
 
 
+def companions_of(folder: Path) -> str:
+    """Names the files that come along with a skill, by path, content and whether they can be started; "" for none."""
+    found = list[tuple[str, str, bool]]()
+    for top, folders, names in os.walk(folder):
+        left_out = set(_left_out(top, [*folders, *names]))
+        folders[:] = [name for name in folders if name not in left_out]
+        for name in names:
+            if name not in left_out:
+                path = Path(top, name)
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                found.append((os.fsencode(path.relative_to(folder)).hex(), digest, _can_start(path)))
+    return hash_value(sorted(found)) if found else ""
+
+
 def _install(source: Path, skill: bytes, target: Path) -> None:
     """The skill's folder as it is, with `skill` as its text, and without what belongs to no skill."""
     if not target.exists():
-        shutil.copytree(source, target, ignore=_left_out, copy_function=shutil.copyfile)
+        shutil.copytree(source, target, ignore=_left_out, copy_function=_copy)
     write_atomic(target / _SKILL, skill, durable=False)
+
+
+def _copy(source: str, target: str) -> None:
+    """A file of the skill, which can be started where it could be before; its other rights are not ours to grant."""
+    shutil.copyfile(source, target)
+    Path(target).chmod(0o755 if _can_start(Path(source)) else 0o644)
+
+
+def _can_start(path: Path) -> bool:
+    return bool(path.stat().st_mode & stat.S_IXUSR)
 
 
 def _left_out(folder: str, names: list[str]) -> list[str]:

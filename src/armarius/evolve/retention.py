@@ -20,13 +20,16 @@ from armarius.evolve.tasks import Task, fold_task, join_rows, read_tasks, render
 from armarius.files import write_atomic
 from armarius.store.database import Database
 
-__all__ = ["KEPT", "Suite", "retained_on", "suite_for", "write_kept"]
+__all__ = ["KEPT", "MOST_LOOKS", "Suite", "retained_on", "suite_for", "write_kept"]
 
 KEPT = "held-out.json"
 """The tasks that judged a proposal, in its folder."""
 
 _MOST = 20
 _AGAIN = 2
+
+MOST_LOOKS = 2 + _AGAIN
+"""Replays of a task: with the candidate, with the skill before, and again with the candidate."""
 
 
 class Suite(msgspec.Struct, frozen=True):

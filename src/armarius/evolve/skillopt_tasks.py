@@ -16,13 +16,15 @@ __all__ = ["is_such", "translated"]
 
 _FORMAT = "skillopt_sleep.tasks.v1"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_DIGITS = re.compile(r"\d{1,9}", re.ASCII)
+_OF_NUMBER = frozenset({"max_chars", "min_chars", "min_citations"})
 _SIDES = {"train": "train", "replay": "train", "val": "held_out", "test": "held_out", "holdout": "held_out"}
 
 
 def is_such(value: Any) -> bool:
-    """Whether a decoded file is one of theirs: by its format, or a bare list of what they call tasks."""
+    """Whether a decoded file is one of theirs: it names a format, or is a bare list of what they call tasks."""
     if isinstance(value, dict):
-        return cast("dict[str, Any]", value).get("format") == _FORMAT
+        return "format" in cast("dict[str, Any]", value)
     if isinstance(value, list):
         rows = cast("list[Any]", value)
         return bool(rows) and all(isinstance(row, dict) and "intent" in row for row in rows)
@@ -32,6 +34,9 @@ def is_such(value: Any) -> bool:
 def translated(source: Located) -> Located:
     """The same file as one of ours."""
     is_bare = isinstance(source.value, list)
+    if not is_bare and (named := source.value["format"]) != _FORMAT:
+        message = f"$.format: {named!r:.80} is not known"
+        raise source.error(("format",), "task-file", message, f"this reads {_FORMAT} and armarius.tasks.v1")
     rows = source.value if is_bare else source.value.get("tasks")
     if not isinstance(rows, list):
         raise source.error((), "task-file", "$: there is no list of tasks")
@@ -80,7 +85,7 @@ def _judge(source: Located, at: Path, row: dict[str, Any]) -> Any:
         case "none":
             return None
         case "rule":
-            return row.get("judge")
+            return _numbered(row.get("judge"))
         case "exact":
             return {"kind": "rule", "checks": [{"op": "exact", "arg": reference}]}
         case "rubric":
@@ -92,6 +97,24 @@ def _judge(source: Located, at: Path, row: dict[str, Any]) -> Any:
                 f"$.tasks[{at[-1]}].reference_kind: {kind!r:.80} cannot be judged",
                 "use rule, exact, rubric or none",
             )
+
+
+def _numbered(judge: Any) -> Any:
+    """The judge with numbers as numbers: they take digits in quotes for one."""
+    fields = cast("dict[str, Any]", judge) if isinstance(judge, dict) else {}
+    if not isinstance(fields.get("checks"), list):
+        return cast("Any", judge)
+    return {**fields, "checks": [_numbered_check(row) for row in cast("list[Any]", fields["checks"])]}
+
+
+def _numbered_check(check: Any) -> Any:
+    if not isinstance(check, dict):
+        return check
+    fields = cast("dict[str, Any]", check)
+    number = fields.get("arg")
+    if fields.get("op") in _OF_NUMBER and isinstance(number, str) and _DIGITS.fullmatch(number):
+        return {**fields, "arg": int(number)}
+    return fields
 
 
 def _renamed(path: Path) -> Path:

@@ -17,11 +17,11 @@ import msgspec
 from armarius.errors import ArmariusError, Refused
 from armarius.evolve.episodes import Episode, Skill
 from armarius.evolve.likeness import PLAIN, words_of
-from armarius.files import write_atomic
-from armarius.skills.document import Document
+from armarius.files import read_bounded, write_atomic
+from armarius.skills.document import MAX_SKILL, Document
 from armarius.skills.target import resolve_target
 
-__all__ = ["LEARNED", "Target", "choose_target", "make_learned", "relevance_to"]
+__all__ = ["LEARNED", "Target", "choose_target", "learned_place", "make_learned", "relevance_to", "skill_text"]
 
 LEARNED = Path(".agents", "skills", "armarius-learned", "SKILL.md")
 
@@ -68,15 +68,26 @@ def choose_target(episodes: Sequence[Episode], project: Path, roots: Sequence[Pa
     return Target(learned, why, exists=learned.is_file())
 
 
-def make_learned(project: Path) -> Path:
-    """The project's learned skill; an empty one is made where there is none yet."""
-    path = project / LEARNED
-    if not path.exists():
-        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(project)):
-            raise Refused("target-outside", f"{path} would lie outside {project}", "name --target-skill-path")
+def learned_place(project: Path) -> Path:
+    """Where the project's learned skill is, or would be made; Refused when that is outside of the project."""
+    path = Path(os.path.realpath(project / LEARNED))
+    if not path.is_relative_to(os.path.realpath(project)):
+        raise Refused("target-outside", f"{project / LEARNED} would lie outside {project}", "name --target-skill-path")
+    return path
+
+
+def skill_text(path: Path) -> bytes:
+    """The bytes of a skill; of a learned one that is not there yet those that it would be made with."""
+    if not os.path.lexists(path) and path.parts[-len(LEARNED.parts) :] == LEARNED.parts:
+        return _EMPTY
+    return read_bounded(path, MAX_SKILL)
+
+
+def make_learned(path: Path) -> None:
+    """Make a learned skill that says nothing, where there is none yet."""
+    if not os.path.lexists(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, _EMPTY, mode=_MODE)
-    return path
 
 
 def _absolute(skill: Skill, one: Episode) -> str:

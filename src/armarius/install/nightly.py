@@ -40,9 +40,11 @@ class Job(msgspec.Struct, frozen=True):
     on_battery: bool = False
 
     def __post_init__(self) -> None:
-        for text in (self.folder, self.log, *self.argv, *self.environ.values()):
+        for text in (self.project, self.folder, self.log, *self.argv, *self.environ.values()):
             if any(ord(character) < ord(" ") or character == "\x7f" for character in text):
                 raise UsageError("schedule-control", f"{text!r} holds a control character", "leave it out")
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise UsageError("schedule-text", f"{text!r} is not UTF-8", "name a file or folder that is")
 
 
 def name_of(project: str) -> str:
@@ -61,45 +63,57 @@ def kept_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def files_for(method: Method, job: Job) -> dict[str, bytes]:
-    """The files of a job by name; cron has none, but lines in a table."""
+    """The files of a job by name; that of cron is a script, and lines in a table start it."""
     name = name_of(job.project)
     if method == "systemd":
         return {f"{name}.service": _service(job).encode(), f"{name}.timer": _timer(job).encode()}
     if method == "launchd":
         return {f"{name}.plist": _agent(name, job)}
-    return {}
+    return {f"{name}.sh": _script(job).encode()}
 
 
-def cron_with(table: str, job: Job) -> str:
-    """A crontab with the lines of the job, in the place of those that it had."""
+def cron_with(table: str, job: Job, script: Path) -> str:
+    """A crontab with the lines that start the job's script, in the place of those that it had.
+
+    The words themselves stand in the script: a line of cron may have a thousand characters, and what a backslash in
+    one means is a matter of which cron it is.
+    """
     name = name_of(job.project)
+    if "\\" in str(script):
+        raise UsageError("schedule-text", f"{script} has a backslash, which crons read differently", "move it")
     rest = cron_without(table, job.project)
     gap = "" if not rest or rest.endswith("\n") else "\n"
     # Every hour: whether a night is due is asked by the command itself, so that one that was slept through is made up
     # for once, and a day on which the clock is changed has one, too.
-    words = [f"{key}={shlex.quote(value)}" for key, value in job.environ.items()]
-    words += [shlex.quote(word) for word in job.argv]
-    line = f"cd {shlex.quote(job.folder)} && {' '.join(words)} >> {shlex.quote(job.log)} 2>&1"
-    entry = f"{job.minute} * * * * {line.replace('%', chr(92) + '%')}"
+    entry = f"{job.minute} * * * * /bin/sh {shlex.quote(str(script)).replace('%', chr(92) + '%')}"
     return f"{rest}{gap}{_BEGIN.format(name=name)}\n{entry}\n{_END.format(name=name)}\n"
 
 
 def cron_without(table: str, project: str) -> str:
-    """A crontab without the lines of a project's job; every other byte is as it was."""
+    """A crontab without the lines of a project's job; every other byte is as it was, also where a mark is missing."""
     name = name_of(project)
     begin, end = re.escape(_BEGIN.format(name=name)), re.escape(_END.format(name=name))
-    return re.sub(rf"^{begin}\n(?:.*\n)*?{end}(?:\n|\Z)", "", table, flags=re.MULTILINE)
+    return re.sub(rf"^{begin}\n.*\n{end}(?:\n|\Z)", "", table, flags=re.MULTILINE)
+
+
+def _script(job: Job) -> str:
+    words = [f"{key}={shlex.quote(value)}" for key, value in job.environ.items()]
+    words += [shlex.quote(word) for word in job.argv]
+    return (
+        f"#!/bin/sh\n# Armarius night for {job.project}\ncd {shlex.quote(job.folder)} || exit\n"
+        f"{' '.join(words)} >> {shlex.quote(job.log)} 2>&1\n"
+    )
 
 
 def _service(job: Job) -> str:
     lines = [
         "[Unit]",
-        f"Description=Armarius night for {_percent(job.project)}",
+        f"Description=Armarius night for {_to_end(job.project)}",
         *([] if job.on_battery else ["ConditionACPower=true"]),
         "",
         "[Service]",
         "Type=oneshot",
-        f"WorkingDirectory={_percent(job.folder)}",
+        f"WorkingDirectory={_to_end(job.folder)}",
         *(f"Environment={_systemd(f'{key}={value}')}" for key, value in job.environ.items()),
         f"ExecStart={' '.join(_systemd(word, is_command=True) for word in job.argv)}",
         f"StandardOutput=append:{_percent(job.log)}",
@@ -112,7 +126,7 @@ def _service(job: Job) -> str:
 
 def _timer(job: Job) -> str:
     return (
-        f"[Unit]\nDescription=When Armarius has a night for {_percent(job.project)}\n\n[Timer]\n"
+        f"[Unit]\nDescription=When Armarius has a night for {_to_end(job.project)}\n\n[Timer]\n"
         f"OnCalendar=*-*-* {job.hour:02d}:{job.minute:02d}:00\nPersistent=true\nAccuracySec=1min\n\n"
         "[Install]\nWantedBy=timers.target\n"
     )
@@ -133,6 +147,11 @@ def _agent(name: str, job: Job) -> bytes:
         },
         sort_keys=True,
     )
+
+
+def _to_end(folder: str) -> str:
+    """A folder for the end of a line, where a blank is dropped and a backslash takes the next line in."""
+    return _percent(folder) + ("/" if folder.endswith((" ", "\\")) else "")
 
 
 def _percent(text: str) -> str:

@@ -23,9 +23,14 @@ from armarius.identity import hash_value
 from armarius.install.due import is_due
 from armarius.install.nightly import Job, Method, cron_with, cron_without, files_for, name_of
 
-__all__ = ["Notes", "ScheduleReport", "Scheduler", "method_here"]
+__all__ = ["Notes", "ScheduleReport", "Scheduler", "clocks_with", "method_here"]
 
 _LARGEST = 1 << 20
+_ENDINGS: dict[Method, tuple[str, ...]] = {
+    "systemd": (".timer", ".service"),
+    "launchd": (".plist",),
+    "cron": (".sh",),
+}
 _PATIENCE_S = 30.0
 
 
@@ -56,37 +61,47 @@ def method_here(search_path: str, platform: str = sys.platform) -> Method:
 
 
 class Scheduler:
-    """The clock `method` of a user with this home and environment."""
+    """The clock `method` of a user with this home and environment; `state` is Armarius's own folder."""
 
-    def __init__(self, method: Method, user_home: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, method: Method, user_home: Path, state: Path, environ: Mapping[str, str]) -> None:
         self._method: Method = method
         self._home = user_home
+        self._state = state
         self._environ = environ
 
     @property
     def folder(self) -> Path:
         """Where the files belong."""
+        if self._method == "cron":
+            return self._state / "scheduled"
         if self._method == "launchd":
             return self._home / "Library" / "LaunchAgents"
         config = Path(self._environ.get("XDG_CONFIG_HOME") or self._home / ".config")
         return config / "systemd" / "user"
 
+    def has(self, project: str) -> bool:
+        """Whether a night of the project was put on this clock."""
+        return any((self.folder / f"{name_of(project)}{ending}").exists() for ending in _ENDINGS[self._method])
+
     def put_on(self, job: Job, *, dry_run: bool = False) -> ScheduleReport:
         """Every day from now on."""
         name, files = name_of(job.project), files_for(self._method, job)
         paths = {self.folder / file: data for file, data in files.items()}
+        changed = any(not path.exists() or read_bounded(path, _LARGEST) != data for path, data in paths.items())
         if self._method == "cron":
+            [script] = paths
             table = self._crontab()
-            changed = cron_with(table, job) != table
-            if changed and not dry_run:
-                self._run("crontab", "-", data=cron_with(table, job).encode())
-        else:
-            changed = any(not path.exists() or read_bounded(path, _LARGEST) != data for path, data in paths.items())
-            if changed and not dry_run:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                for path, data in paths.items():
-                    write_atomic(path, data, mode=0o644)
-                self._load(name)
+            lines = cron_with(table, job, script)
+            if not dry_run:
+                write_atomic(private_folder(self.folder) / script.name, paths[script])
+                if lines != table:
+                    self._tell_cron(lines)
+            changed = changed or lines != table
+        elif changed and not dry_run:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path, data in paths.items():
+                write_atomic(path, data, mode=0o644)
+            self._load(name)
         at = f"{job.hour:02d}:{job.minute:02d}"
         shown = tuple(map(str, paths))
         return ScheduleReport("schedule", self._method, job.project, name, changed, shown, job.argv, at, dry_run)
@@ -98,10 +113,10 @@ class Scheduler:
             table = self._crontab()
             rest = cron_without(table, project)
             if rest != table:
-                self._run("crontab", "-", data=rest.encode())
+                self._tell_cron(rest)
+            (self.folder / f"{name}.sh").unlink(missing_ok=True)
             return ScheduleReport("unschedule", "cron", project, name, rest != table, ())
-        endings = (".timer", ".service") if self._method == "systemd" else (".plist",)
-        paths = [path for ending in endings if (path := self.folder / f"{name}{ending}").exists()]
+        paths = [path for ending in _ENDINGS[self._method] if (path := self.folder / f"{name}{ending}").exists()]
         if paths:
             self._unload(name)
             for path in paths:
@@ -134,10 +149,18 @@ class Scheduler:
             return ""
         raise _failed("crontab -l", done)
 
+    def _tell_cron(self, table: str) -> None:
+        self._run("crontab", "-", data=table.encode("utf-8", "surrogateescape"))
+
     def _run(self, *argv: str, data: bytes = b"", fails: bool = False) -> None:
         done = programs.run(argv, cwd=self._home, environ=self._environ, timeout=_PATIENCE_S, data=data)
         if done.code != 0 and not fails:
             raise _failed(" ".join(argv), done)
+
+
+def clocks_with(project: str, user_home: Path, state: Path, environ: Mapping[str, str]) -> tuple[Method, ...]:
+    """The clocks on which a night of the project was put; more than one only where somebody changed their mind."""
+    return tuple(method for method in _ENDINGS if Scheduler(method, user_home, state, environ).has(project))
 
 
 class _Note(msgspec.Struct, frozen=True):

@@ -7,16 +7,14 @@ answers, and what is found is shown to them letter by letter. What is spelt so t
 person would not (quotes inside a word, letters of another alphabet, a broken line) is read as the program would.
 """
 
-import base64
-import binascii
 import itertools
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
+from armarius.skills.disguise import encoded_words, mixes_alphabets, readings
 from armarius.skills.edit import hidden_character
 from armarius.visible import reveal
 
@@ -30,12 +28,18 @@ _PIECE = 2_000
 _OVERLAP = 200
 
 # Addresses. A word with a dot in it names a host or a file, whatever it ends with.
-_URL = re.compile(r"(?:\b[a-z][a-z0-9+.-]{1,15}://|\bwww\.|\bmailto:|\bdata:[a-z]+/)[^\s\"'<>`)\]]+", re.IGNORECASE)
+_URL = re.compile(
+    r"(?:\b[a-z][a-z0-9+.-]{1,15}://|\bwww\.|\bmailto:|\bdata:(?=[^\s,]{0,80},)|\bxn--|\b(?:https?|ftps?|wss?|file(?=:/)|"
+    r"blob|vbscript|view-source|gopher|ldap|magnet|tel|sms):)[^\s\"'<>`)\]]+|(?<=\]\()//[^\s)]+",
+    re.IGNORECASE,
+)
 _DOTTED = re.compile(r"(?<![\w.@/\\$~-])(?:\w[\w-]{0,62}\.){1,8}(?!\d)\w{2,24}\b(?:/[^\s\"'<>`)\]]*)?")
 _MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _MASKED = re.compile(r"\w[\w-]{0,62}\s?(?:\[\.\]|\(\.\)|\[dot\]|\(dot\)|\sdot\s)\s?[a-z]{2,24}\b", re.IGNORECASE)
 _ADDRESS = re.compile(
-    r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?\b|\b0x[0-9a-f]{7,8}\b|\blocalhost\b(?::\d+)?"
+    r"\b(?:0x[0-9a-f]{1,4}|\d{1,4})(?:\.(?:0x[0-9a-f]{1,4}|\d{1,4})){3}(?::\d{1,5})?\b|\b0x[0-9a-f]{7,8}\b"
+    r"|\blocalhost\b(?::\d+)?|\b127(?:\.\d{1,8}){1,2}\b(?::\d{1,5})?|\b\d{1,3}(?:\.\d{1,8}){1,2}:\d{2,5}\b"
+    r"|(?<![\w.,])(?:0[0-7]{9,11}|[1-3]\d{8,9}|4[0-2]\d{8})(?![.,]\d|\w)"
     r"|(?<![\w:])(?:[0-9a-f]{1,4}:){1,7}:[0-9a-f:]{0,30}|(?<![\w:])::[0-9a-f]{1,4}(?![\w])"
     r"|(?<![\w:])(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}\b",
     re.IGNORECASE,
@@ -50,13 +54,15 @@ _ALSO_DOMAINS = frozenset({"sh", "pl"})
 
 _PATH = re.compile(
     r"(?<![\w/:.<])(?:~|\.{1,2}|\$\{?\w+\}?)?(?:/[\w.@+~-]+)+/?|(?<![\w/])[\w.@-]+(?:/[\w.@+-]+)+\.\w{1,8}\b"
-    r"|\b[A-Za-z]:\\[^\s\"'`]+|(?<!\w)~(?:/|\b)\S*|(?<![\w/.])\.\w[\w.-]*(?:/\S+)?(?=[\s`\"',;)]|$)"
-    r"|(?<!\S)//[\w.@+-]+(?:/\S*)?"
+    r"|\b[A-Za-z]:\\[^\s\"'`]+|(?<!\\)\\\\\w[\w.$-]*\\[^\s\"'`]+|(?<![\w~])~(?=[.,;:)\"'`]|$|\s+[a-z])"
+    r"|(?<![\w/:.<?*])/[\w.-]*[?*\[][^\s\"'`)]*|\bslash \w+ slash \w+|\bproc self\b|\bhome (?:folder|directory)\b"
+    r"|(?<!\w)~(?:/|\b)\S*|(?<![\w/.])\.\w[\w.-]*(?:/\S+)?(?=[\s`\"',;)]|$)"
+    r"|(?<!\S)//[\w.@+-]+(?:/\S*)?|(?<=\]\()(?![#/]|[A-Za-z]{2,20}:)[^)\s]+"
     r"|\b(?:id_(?:rsa|dsa|ecdsa|ed25519)|authorized_keys|known_hosts|sudoers|cron ?jobs?|autostart|launch agents?)\b"
 )
 _VARIABLE = re.compile(
     r"\$\{[^}\s]{1,100}\}?|\$[A-Za-z_]\w*|%[A-Z_][A-Z0-9_]{2,}%|\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b"
-    r"|(?i:\bvariables? (?:named |called )?)[\"'`]?[A-Z][A-Z0-9]+\b"
+    r"|(?i:\bvariables? (?:named |called )?)[\"'`]?[A-Z][A-Z0-9]+\b|(?i:\benvironment variables?\b|\benv vars?\b)"
 )
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^\n]*)\n(.*?)(?:^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]{1,500}?)\1(?!`)")
@@ -67,7 +73,10 @@ _SHEBANG = re.compile(r"^[ \t]*#![^\n]+|<script\b|javascript:", re.MULTILINE | r
 
 # What a reader of the page does not see, the marks of the learned block aside.
 _UNSHOWN = re.compile(
-    r"<!--(?!\s*armarius:learned (?:start|end)\s*-->)|^[ \t]*(?:[-*+] )?\[[^\]\n]{1,80}\]:\s*(?:#|<>)|\ufe0f{2,}"
+    r"<!--(?!\s*armarius:learned (?:start|end)\s*-->)"
+    r"|(?i:<[a-z][\w-]*\s[^<>]{0,300}?(?:=|\bhidden\b|\binert\b)[^<>]{0,300}>"
+    r"|<(?:details|template|noscript|style|iframe|object|embed|svg|img|link|meta|form|base|audio|video)\b[^<>]{0,300}>)"
+    r"|^[ \t]*(?:[-*+] )?\[[^\]\n]{1,80}\]:\s*(?:#|<>)|\ufe0f{2,}"
 )
 _LETTERS = re.compile(r"\w+")
 
@@ -79,7 +88,13 @@ _ENCODED = re.compile(
     r"|(?<!\w)(?:(?:0x)?[0-9a-fA-F]{2}[ ,:]{1,2}){5,}[0-9a-fA-F]{2}(?!\w)|(?:\\[0-3][0-7]{2}){2,}"
     r"|(?<!\w)[01]{7,8}(?: [01]{7,8}){2,}(?!\w)"
 )
-_MAYBE_BASE64 = re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{8,200}={0,2}(?![\w+/=-])")
+_OF_CODES = re.compile(
+    r"\brot-?\d{1,2}\b|\bbase-?(?:16|32|58|64|85)\b|\b(?:uu|url|hex|de)-?(?:en|de)?cod(?:e[ds]?|ing)\b"
+    r"|\b(?:decrypt|decipher|unscramble|caesar|morse)\w*|\b(?:spelt|spelled|read|written|type[ds]?|text)\s+(?:\w+\s+)?"
+    r"(?:backwards?|in reverse)\b|(?<![\w.-])[.-]{2,5}(?: [.-]{1,5}){2,}(?![\w.-])"
+    r"|&(?!(?:amp|lt|gt|quot|apos|nbsp);)[A-Za-z]{2,24};",
+    re.IGNORECASE,
+)
 
 # Programs. Those of the first list are no words of prose; those of the second are programs after a word that sets
 # them going, or at the beginning of code; those of the third are words of prose after "use" and "call", too.
@@ -89,15 +104,18 @@ _PROGRAMS = (
     "ftp tftp lftp telnet ncat netcat socat nmap tcpdump nslookup traceroute sendmail mailx mutt ngrok "
     "cloudflared rclone s3cmd aws gcloud gh glab eval sudo doas su chmod chown chattr chroot mkfs mkfifo crontab "
     "systemctl launchctl schtasks docker podman kubectl terraform ansible base64 xxd openssl gpg nohup xargs "
-    "setsid tmux strace gdb apt-get dnf apk iptables useradd usermod passwd killall pkill printenv rmdir sqlite3 "
-    "psql mysql redis-cli certutil bitsadmin mshta rundll32 regsvr32 wscript cscript netsh wmic"
+    "setsid tmux strace gdb apt-get dnf apk iptables useradd usermod passwd killall pkill printenv printf rmdir "
+    "sqlite3 psql mysql redis-cli certutil bitsadmin mshta rundll32 regsvr32 wscript cscript netsh wmic iwr iex "
+    "invoke-webrequest invoke-restmethod invoke-expression start-process"
 )
 _STARTED_ONLY = (
     "apt at awk brew bun cat cron dash dig env find fish gem go helm kill make mail mongo node sed shred tar tee "
     "vim yarn yum zip"
 )
 _CODE_ONLY = "alias cp export host less ln ls mount mv nano open ping screen set source touch"
-_PROGRAM = re.compile(rf"(?<![\w./-])(?:{'|'.join(map(re.escape, _PROGRAMS.split()))})(?![\w-]|\.\w)", re.IGNORECASE)
+_PROGRAM = re.compile(
+    rf"(?<![\w./-])(?:{'|'.join(map(re.escape, _PROGRAMS.split()))})(?:\d[\d.]*\d|\d)?(?![\w-]|\.\w)", re.IGNORECASE
+)
 _GIT = (
     "add am apply archive bisect branch bundle checkout cherry-pick clean clone commit config credential daemon "
     "fetch filter-branch gc init merge mv pull push rebase reflog remote replace reset restore revert rm "
@@ -106,7 +124,8 @@ _GIT = (
 _RISKY = re.compile(
     r"(?<![\w./-])(?:rm\s+[\w./~*$-]|(?:git|hg)\s+(?:-\S+\s+(?:[\w.]+=\S+\s+)?){0,4}(?:"
     + "|".join(_GIT.split())
-    + r")\b|dd\s+if=|nc\s+-?\w+|kill\s+-|make\s+-|codex\s+(?:exec|--))[^\n`]*|\$\([^\n`]*|\bmcp__\w+"
+    + r")\b|\{\w+(?:,[^},\s]{0,80}){0,20},-[^}\s]{0,80}\}|dd\s+if=|nc\s+-?\w+|kill\s+-|make\s+-"
+    r"|codex\s+(?:exec|--))[^\n`]*|\$\([^\n`]*|\bmcp__\w+"
 )
 _STARTED = re.compile(
     r"\b(?:run|execute|invoke|launch|pipe (?:it |that |this )?(?:in)?to|call|use)\s+(?:the\s+)?(?:(?:tool|program|"
@@ -127,19 +146,22 @@ _SHELLS = frozenset(
     {"", "sh", "bash", "zsh", "shell", "console", "terminal", "fish", "bat", "cmd", "powershell", "ps1"}
 )
 _LEAST_PROSE = re.compile(r"^\s*[\w./~$-]+")
-_SPLICED = re.compile(r"(?<=\w)(?:''|\"\"|``|\\|\^|\$@|\{\})(?=\w)")
 _BROKEN_LINE = re.compile(r"\\\r?\n[ \t]*")
 
 # Words that set other instructions, the person or the sandbox aside.
 _OVERRIDE = re.compile(
-    r"\b(?:ignor|disregard|forget|overrid|bypass|overrul)(?:e|es|ed|ing|ting)?\s+(?:(?:previous|prior|earlier|above|existing|"
-    r"system|developer|safety|all|any|these|those|your|the|other|of|my)\s+){1,5}(?:instructions?|rules?|prompts?|"
+    r"\b(?:(?:ignor|disregard|forget|overrid|bypass|overrul)(?:e|es|ed|ing|ting)?|pay no attention to|take no notice "
+    r"of)\s+(?:(?:previous|prior|earlier|above|existing|system|developer|safety|all|any|these|those|your|the|other|of|my)\s+){1,5}(?:instructions?|rules?|prompts?|"
     r"guidelines?|polic(?:y|ies)|constraints?|messages?|restrictions?)\b"
     r"|\byou\s+are\s+now\b|\b(?:system|developer)\s+(?:prompt|message)\b|</?(?:system|developer|user|assistant)>"
-    r"|\b(?:do\s+not|don'?t|never|without)\s+(?:tell|inform|reveal|notify|ask|alert)(?:ing)?\s+(?:\w+\s+){0,3}"
+    r"|\b(?:do\s+not|don'?t|never|without)\s+(?:tell|inform|reveal|notify|ask|alert|mention|disclos)e?(?:ing)?"
+    r"\s+(?:\w+\s+){0,5}"
     r"(?:user|human|owner|operator|anyone|permission|approval)\b"
+    r"|\b(?:approve|accept|allow|grant|confirm)\s+(?:every|all|any)\s+(?:\w+\s+){0,2}(?:requests?|prompts?|commands?|"
+    r"approvals?|permissions?)\b|\bno attention to what\s+(?:\w+\s+){0,2}(?:user|human|owner|operator)\b"
     r"|\b(?:disable|turn\s+off|skip|leave|escape|bypass)\s+(?:the\s+)?(?:sandbox|approvals?|guard|safety|checks?)\b"
-    r"|\b(?:send|post|upload|exfiltrate|leak|forward)\b[^.\n]{0,80}\b(?:secrets?|credentials?|api\s*keys?|passwords?)\b"
+    r"|\b(?:send|post|upload|exfiltrate|leak|forward|include|append|paste|print|reveal|copy|write|embed)\b[^.\n]{0,80}"
+    r"\b(?:secrets?|credentials?|api\s*keys?|passwords?)\b"
     r"|--(?:dangerously[\w-]*|yolo|full-auto|no-verify|no-sandbox|privileged|insecure|unsafe[\w-]*|skip-[\w-]+)"
     r"|\bdanger-full-access\b|\b(?:approval_policy|sandbox_mode|network_access|sandbox_permissions)\b",
     re.IGNORECASE,
@@ -174,6 +196,10 @@ def _found(text: str) -> Iterator[Capability]:
             yield from _disguised(piece)
             yield from _spans(piece)
     yield from _blocks(text)
+    unwrapped = " ".join(text.split())  # a sentence may go on in the next line
+    for start in range(0, len(unwrapped), _PIECE):
+        for match in _OVERRIDE.finditer(unwrapped[max(0, start - _OVERLAP) : start + _PIECE]):
+            yield Capability("override", _plain(match.group()))
 
 
 def _named(piece: str) -> Iterator[Capability]:
@@ -203,44 +229,18 @@ def _dotted_kind(word: str, following: str) -> Kind | None:
 
 
 def _disguised(piece: str) -> Iterator[Capability]:
-    """What a program would read otherwise than a person: spliced words, letters of other alphabets, base64."""
-    plain = unicodedata.normalize("NFKC", _SPLICED.sub("", piece))
-    if plain != piece:
-        yield from (Capability("command", _plain(match.group())) for match in _PROGRAM.finditer(plain))
+    """What a program would read otherwise than a person, and words in another code."""
+    for reading in readings(piece):
+        yield from (one for one in _named(reading) if one.kind in _READ_OTHERWISE and one.text.isascii())
     if not piece.isascii():
         for word in _LETTERS.findall(piece):
-            if _mixes_alphabets(word):
+            if mixes_alphabets(word):
                 yield Capability("hidden", f"letters of several alphabets in {_plain(word)}")
-    for match in _MAYBE_BASE64.finditer(piece):
-        if _decodes(match.group()):
-            yield Capability("encoded", _plain(match.group()))
+    for word in encoded_words(piece):
+        yield Capability("encoded", _plain(word))
 
 
-def _mixes_alphabets(word: str) -> bool:
-    """Whether Latin letters stand in one word with letters that look like them, or are no plain letters at all."""
-    others = [character for character in word if not character.isascii()]
-    if not others:
-        return False
-    if any(unicodedata.normalize("NFKC", character) in _LATIN for character in others):
-        return True
-    names = {unicodedata.name(character, "").partition(" ")[0] for character in word if character.isalpha()}
-    return "LATIN" in names and bool(names & {"CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC"})
-
-
-_LATIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-
-
-def _decodes(word: str) -> bool:
-    """Whether a word is base64 of something that can be read; words of a language decode to noise."""
-    bare = word.rstrip("=")
-    try:
-        told = base64.b64decode(bare.replace("-", "+").replace("_", "/") + "=" * (-len(bare) % 4), validate=True)
-    except binascii.Error:
-        return False
-    return len(told) >= _LEAST_DECODED and all(byte in b"\t\r\n" or 0x20 <= byte < 0x7F for byte in told)  # noqa: PLR2004 - what ASCII prints
-
-
-_LEAST_DECODED = 6
+_READ_OTHERWISE: frozenset[Kind] = frozenset({"command", "url", "path", "variable", "override"})
 
 
 def _blocks(text: str) -> Iterator[Capability]:
@@ -274,7 +274,7 @@ _PATTERNS: tuple[tuple[Kind, tuple["re.Pattern[str]", ...]], ...] = (
     ("path", (_PATH,)),
     ("variable", (_VARIABLE,)),
     ("script", (_FILE, _SHEBANG)),
-    ("encoded", (_ENCODED,)),
+    ("encoded", (_ENCODED, _OF_CODES)),
     ("hidden", (_UNSHOWN,)),
     ("override", (_OVERRIDE,)),
 )

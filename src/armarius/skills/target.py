@@ -27,9 +27,11 @@ def resolve_target(path: Path, roots: Sequence[Path]) -> Path:
     Refused when it leads out of `roots` or has a second name; DataError when it is no such file.
     """
     real_roots = [_real(root) for root in roots]
-    real = _inside(path, real_roots)
+    own = _real(path)
+    is_skill = own in real_roots and (own / _NAME).is_file()  # a repository may be one as a whole
+    real = own if is_skill else _inside(path, real_roots)
     status = _status(real)
-    if stat.S_ISDIR(status.st_mode) and real.name not in _NAMES:
+    if stat.S_ISDIR(status.st_mode) and (real.name not in _NAMES or real in real_roots):
         real = _inside(real / _NAME, real_roots)
         status = _status(real)
     if not stat.S_ISREG(status.st_mode):
@@ -52,6 +54,8 @@ def _inside(path: Path, real_roots: list[Path]) -> Path:
     if any(root in real.parents for root in real_roots):
         return real
     shown = ", ".join(str(root) for root in real_roots) or "none"
+    if real in real_roots:
+        raise Refused("target-outside", f"{real} is a folder of skills and no skill", f"name a {_NAME} or its folder")
     named = f"{path} is {real}, which" if path != real else f"{path}"
     raise Refused(
         "target-outside",

@@ -26,7 +26,7 @@ def command(*, dry_run: bool, as_json: bool) -> int:
     if not report.changed:
         say(f"Already installed: {report.path}")
         return 0
-    say(f"Installed {report.path}" + (" (not done: --dry-run)" if report.dry_run else ""))
+    say(f"{'Would install' if report.dry_run else 'Installed'} {report.path}")
     if report.moved:
-        say(f"The older prompt is now {report.moved}")
+        say(f"The older prompt {'would become' if report.dry_run else 'is now'} {report.moved}")
     return 0

@@ -1,5 +1,6 @@
 """`armarius sleep dry-run`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -7,18 +8,19 @@ import msgspec
 
 from armarius import settings as configuration
 from armarius.cli.output import print_json, say
+from armarius.cli.sleep.aim import aim_of
 from armarius.cli.sleep.harvest import say_found
 from armarius.cli.sleep.harvesting import HARVESTING, TARGET, Wish, gathered_of, most_tasks_of, project_of
-from armarius.cli.sleep.nightly import PLANNED, Backend, Terms, choices_of
-from armarius.cli.sleep.options import AS_JSON, PROJECT, roots_of
+from armarius.cli.sleep.nightly import NIGHTLY, Backend, Terms, choices_of
+from armarius.cli.sleep.options import AS_JSON, PROJECT
 from armarius.dispatch.workbench import ledger_of
-from armarius.evolve.forecast import Choices, Forecast, forecast
+from armarius.evolve.forecast import Choices, Forecast, Outgoing, Range, forecast
 from armarius.evolve.harvest import Source
 from armarius.evolve.records import QUERIES, CandidateRow
-from armarius.evolve.targets import LEARNED, Target
-from armarius.evolve.tasks import read_tasks
+from armarius.evolve.retention import suite_for
+from armarius.evolve.targets import Target, skill_text
+from armarius.evolve.tasks import Task, read_tasks, split_tasks
 from armarius.settings import Settings
-from armarius.skills.target import resolve_target
 
 
 @click.command()
@@ -33,7 +35,7 @@ from armarius.skills.target import resolve_target
     show_default=True,
     help="To whom a night would speak; a dry run speaks to nobody.",
 )
-@PLANNED
+@NIGHTLY
 @click.option("--workers", type=click.IntRange(1, 64), help="Runs at a time.")
 @AS_JSON
 def command(  # one for each flag
@@ -78,34 +80,38 @@ def plan_night(
     else:
         file = read_tasks(path)
         gathered, tasks, reviewed = None, file.tasks[:most], file.reviewed
-        aim = _named(settings, project, wish)
+        aim = aim_of(settings, project, wish, path, file)
     return forecast(
         tasks,
         project=project_of(project),
         target=aim,
-        skill_bytes=aim.path.stat().st_size if aim.path.is_file() else 0,
-        choices=msgspec.structs.replace(choices, undecided=undecided_on(settings, aim.path)),
+        skill_bytes=len(skill_text(aim.path)),
+        choices=known_of(settings, aim.path, tasks, choices),
         reviewed=reviewed,
         gathered=gathered,
     )
 
 
-def undecided_on(settings: Settings, target: Path) -> int:
-    """How many candidates of a skill are undecided; none where there was no night yet."""
+def _span(numbers: Range, form: str = ",.0f") -> str:
+    """`3 to 7`, or the one number that both are."""
+    least, most = format(numbers.least, form), format(numbers.most, form)
+    return least if least == most else f"{least} to {most}"
+
+
+def _times(sent: Outgoing) -> str:
+    return "once, about" if sent.times == 1 else f"at most {sent.times} times, each time about"
+
+
+def known_of(settings: Settings, target: Path, tasks: Sequence[Task], choices: Choices) -> Choices:
+    """The choices with what earlier nights left: undecided candidates, and tasks that may not be lost."""
+    safety = sum(task.split == "safety" for task in tasks)
     if not settings.has_ledger:
-        return 0
+        return msgspec.structs.replace(choices, kept=safety)
     with ledger_of(settings) as ledger:
         rows = ledger.fetch(QUERIES.open_candidates_of, CandidateRow, target_path=str(target))
-    return len(rows)
-
-
-def _named(settings: Settings, project: Path, wish: Wish) -> Target:
-    """The target that was named, else the skill that a night would make."""
-    named = wish.target or settings.project_skill
-    if named is None:
-        learned = project_of(project) / LEARNED
-        return Target(learned, "none was named", exists=learned.is_file())
-    return Target(resolve_target(named, (*wish.roots, *roots_of(settings, project))), "named")
+        held_out = split_tasks(tasks)[1] if tasks else ()
+        suite = suite_for(ledger, target, tasks, held_out)
+    return msgspec.structs.replace(choices, undecided=len(rows), kept=len(suite.tasks))
 
 
 def say_plan(plan: Forecast, lookback_hours: float) -> None:
@@ -120,14 +126,16 @@ def say_plan(plan: Forecast, lookback_hours: float) -> None:
     say(f"{plan.train_tasks} training tasks, {plan.held_out_tasks} held out; nothing was run or sent")
     for task, why in plan.uncertifiable.items():
         say(f"  {task} cannot certify: {why}")
-    say(
-        f"a night would make {plan.runs.least:.0f} to {plan.runs.most:.0f} runs: {plan.tokens.least:,.0f} to "
-        f"{plan.tokens.most:,.0f} tokens, {plan.minutes.least:.1f} to {plan.minutes.most:.1f} minutes"
-    )
-    say(f"  ({plan.rests_on})")
+    if plan.runs.most:
+        runs, tokens, minutes = _span(plan.runs), _span(plan.tokens), _span(plan.minutes, ".1f")
+        say(f"a night would make {runs} runs: {tokens} tokens, {minutes} minutes")
+        say(f"  ({plan.rests_on})")
+    if plan.budget:
+        say(plan.budget.sentence)
     for sent in plan.sent:
-        say(f"would send to {sent.to}: {sent.what}; {sent.times} times, at most {sent.bytes:,} bytes each")
-    for chance in plan.detects.chances if plan.held_out_tasks else ():
+        say(f"would send to {sent.to}: {sent.what}; {_times(sent)} {sent.bytes:,} bytes of yours")
+    decides = plan.certifies is not None and not (plan.budget and plan.budget.ends_it)
+    for chance in plan.detects.chances if decides else ():
         say(
             f"an edit worth {chance.gain:+.0%} is adopted tonight with probability {chance.tonight:.2f}, "
             f"in the end {chance.in_the_end:.2f}"

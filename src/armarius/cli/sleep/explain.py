@@ -4,11 +4,11 @@ import click
 
 from armarius import settings as configuration
 from armarius.cli.output import print_json, print_table, say
-from armarius.cli.sleep.options import AS_JSON
+from armarius.cli.sleep.options import AS_JSON, OF_PROJECT
 from armarius.dispatch.workbench import ledger_of
 from armarius.errors import DataError
 from armarius.evolve.explained import explain
-from armarius.evolve.records import QUERIES, NightRow
+from armarius.evolve.records import QUERIES, NightRow, ProposalRow
 from armarius.store.database import Database
 
 _MOST = 10_000
@@ -16,15 +16,17 @@ _MOST = 10_000
 
 @click.command()
 @click.argument("night", required=False)
+@OF_PROJECT
 @AS_JSON
-def command(*, night: str | None, as_json: bool) -> int:
+def command(*, night: str | None, project: str, as_json: bool) -> int:
     """Say why a night ended as it did.
 
     NIGHT is an id of `armarius sleep history`, or its beginning; the newest if left out.
     """
     with ledger_of(configuration.load()) as ledger:
-        row = _find(ledger, night)
-    told = explain(row.id, row.state, row.outcome)
+        row = _find(ledger, night, project)
+        staged = ledger.fetch_one(QUERIES.proposal_of_night, ProposalRow, night_id=row.id)
+    told = explain(row.id, row.state, row.outcome, staged.state if staged else "")
     if as_json:
         print_json(told)
         return 0
@@ -41,8 +43,8 @@ def command(*, night: str | None, as_json: bool) -> int:
     return 0
 
 
-def _find(ledger: Database, name: str | None) -> NightRow:
-    rows = ledger.fetch(QUERIES.latest_nights, NightRow, most=1 if name is None else _MOST)
+def _find(ledger: Database, name: str | None, project: str) -> NightRow:
+    rows = ledger.fetch(QUERIES.latest_nights, NightRow, project=project, most=1 if name is None else _MOST)
     if name is None and not rows:
         raise DataError("night-none", "there was no night yet", "plan one with `armarius sleep dry-run`")
     prefix = name or ""

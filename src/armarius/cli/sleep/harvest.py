@@ -125,7 +125,10 @@ def say_found(found: Found, lookback_hours: float) -> None:
     if not found.sessions:
         say("try --lookback-hours 0, --source claude, or another --project")
         return
-    say(f"{found.kinds} kinds of work recur; {found.once} requests do not, {found.small} are none by themselves")
+    say(
+        f"{found.kinds} kinds of work recur; {found.once} requests came in one session only, {found.small} ask for "
+        "nothing by themselves"
+    )
     if found.unrelated:
         say(f"{found.unrelated} kinds have nothing to do with the target")
     if found.spilt:

@@ -1,13 +1,11 @@
 """`armarius sleep history`."""
 
-from pathlib import Path
-
 import click
 import msgspec
 
 from armarius import settings as configuration
 from armarius.cli.output import print_json, print_table, say
-from armarius.cli.sleep.options import AS_JSON
+from armarius.cli.sleep.options import AS_JSON, OF_PROJECT
 from armarius.clock import rfc3339
 from armarius.dispatch.workbench import ledger_of
 from armarius.evolve.records import QUERIES, NightRow
@@ -41,22 +39,20 @@ class SleepHistory(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--project", type=click.Path(path_type=Path), help="Only nights of this project.")
+@OF_PROJECT
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many.")
 @AS_JSON
-def command(*, project: Path | None, limit: int, as_json: bool) -> int:
+def command(*, project: str, limit: int, as_json: bool) -> int:
     """List the nights there were and what came of each."""
-    wanted = None if project is None else str(configuration.project_root(project))
     with ledger_of(configuration.load()) as ledger:
-        rows = ledger.fetch(QUERIES.latest_nights, NightRow, most=10_000 if wanted else limit)
-    nights = tuple(_past(row) for row in rows if wanted in (None, row.project))[:limit]
+        nights = tuple(map(_past, ledger.fetch(QUERIES.latest_nights, NightRow, project=project, most=limit)))
     if as_json:
         print_json(SleepHistory(nights))
         return 0
     if not nights:
         say("No night yet. Plan one with `armarius sleep dry-run`.")
         return 0
-    head = ("NIGHT", "BEGUN", "STATE", "DECISION", "E", "PAIRS", "HEARD", "RUNS", "TOKENS", "TARGET")
+    head = ("NIGHT", "BEGUN", "STATE", "DECISION", "E", "PAIRS", "CANDIDATES", "RUNS", "TOKENS", "TARGET")
     print_table(head, [_row(night) for night in nights])
     for night in nights:
         for note in night.notes:

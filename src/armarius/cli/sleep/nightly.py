@@ -4,7 +4,7 @@ Owns the words that may be typed and what they mean. Does not own the night.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -31,7 +31,6 @@ from armarius.skills.capability import KINDS, Kind
 
 __all__ = [
     "NIGHTLY",
-    "PLANNED",
     "Backend",
     "Terms",
     "check_expected",
@@ -75,7 +74,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         return self.optimizer_backend or backend
 
     def check(self) -> None:
-        """UsageError for flags that contradict each other."""
+        """UsageError for flags that contradict each other, or that nobody could send."""
+        for flag in ("model", "optimizer_model", "target_model", "preferences"):
+            if any("\ud800" <= character <= "\udfff" for character in getattr(self, flag) or ""):
+                raise UsageError("not-utf8", f"--{flag.replace('_', '-')} is not UTF-8", "type it in UTF-8")
         if self.auto_adopt and self.gate == "off":
             raise UsageError(
                 "auto-adopt-ungated",
@@ -97,7 +99,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _CHOICE = click.Choice(["mock", "codex", "openai", "handoff"])
-_PLANNED = (
+_OPTIONS = (
     click.option("--model", help="The model of replays and reflection.  [default: yours]"),
     click.option("--optimizer-backend", type=_CHOICE, help="Who reflects.  [default: --backend]"),
     click.option("--optimizer-model", help="The model that reflects and rates.  [default: --model]"),
@@ -117,9 +119,6 @@ _PLANNED = (
         help="off stages the candidate without judging it, and says so.",
     ),
     click.option("--progress", is_flag=True, help="Say how far it is, also with --json."),
-)
-_OPTIONS = (
-    *_PLANNED,
     click.option("--edit-budget", type=click.IntRange(1, 20), default=4, show_default=True, help="Edits at most."),
     click.option("--preferences", default="", help="What you want every edit to respect."),
     click.option(
@@ -141,13 +140,17 @@ _OPTIONS = (
 
 
 def NIGHTLY(command: _Command) -> _Command:  # noqa: N802  # stands among the other options
-    """All flags of how a night works, handed on as `terms`."""
-    return _with(_OPTIONS, command)
+    """All flags of how a night works, handed on as `terms`; a plan takes them all, so that one line does for both."""
 
+    @functools.wraps(command)
+    def gathered(**values: Any) -> Any:
+        terms = Terms(**{name: values.pop(name) for name in Terms.__struct_fields__ if name in values})
+        terms.check()
+        return command(terms=terms, **values)
 
-def PLANNED(command: _Command) -> _Command:  # noqa: N802
-    """Those of them on which a plan depends, as `terms`, too."""
-    return _with(_PLANNED, command)
+    for option in reversed(_OPTIONS):
+        gathered = option(gathered)
+    return gathered  # type: ignore[return-value]  # click adds its parameters to the function itself
 
 
 def choices_of(settings: Settings, terms: Terms, backend: Backend, workers: int) -> Choices:
@@ -163,19 +166,10 @@ def choices_of(settings: Settings, terms: Terms, backend: Backend, workers: int)
         rollouts=terms.rollouts_k,
         gate=terms.gate == "on",
         workers=workers,
+        budget=terms.budget,
+        edits=terms.edit_budget,
+        said=len(terms.preferences.encode(errors="replace")),
     )
-
-
-def _with(options: Sequence[Callable[[Any], Any]], command: _Command) -> _Command:
-    @functools.wraps(command)
-    def gathered(**values: Any) -> Any:
-        terms = Terms(**{name: values.pop(name) for name in Terms.__struct_fields__ if name in values})
-        terms.check()
-        return command(terms=terms, **values)
-
-    for option in reversed(options):
-        gathered = option(gathered)
-    return gathered  # type: ignore[return-value]  # click adds its parameters to the function itself
 
 
 def thinker_of(settings: Settings, backend: Backend, model: str | None) -> Thinker | None:

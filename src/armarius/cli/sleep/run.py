@@ -8,7 +8,8 @@ import click
 
 from armarius import settings as configuration
 from armarius.cli.output import print_json, say
-from armarius.cli.sleep.dry_run import plan_night, say_plan, undecided_on
+from armarius.cli.sleep.aim import aim_at, aim_of
+from armarius.cli.sleep.dry_run import known_of, plan_night, say_plan
 from armarius.cli.sleep.harvesting import HARVESTING, TARGET, Wish, most_tasks_of, night_from_sessions, project_of
 from armarius.cli.sleep.nightly import (
     NIGHTLY,
@@ -20,7 +21,7 @@ from armarius.cli.sleep.nightly import (
     thinker_of,
     why_not_now,
 )
-from armarius.cli.sleep.options import AS_JSON, PROJECT, roots_of
+from armarius.cli.sleep.options import AS_JSON, PROJECT
 from armarius.clock import SystemClock
 from armarius.dispatch.workbench import ledger_of, workbench
 from armarius.errors import DataError, Refused, UsageError
@@ -34,12 +35,12 @@ from armarius.evolve.night import Night, NightOrder
 from armarius.evolve.records import find_proposal
 from armarius.evolve.rehearsal import Rehearsal, rehearse
 from armarius.evolve.report import NightReport
-from armarius.evolve.targets import LEARNED, make_learned
+from armarius.evolve.targets import Target, skill_text
 from armarius.evolve.tasks import TaskFile, read_tasks
 from armarius.evolve.thinkers import Thinker
 from armarius.identity import new_id
 from armarius.settings import Settings
-from armarius.skills.target import resolve_target
+from armarius.skills.document import parse_document
 
 
 @click.command()
@@ -87,6 +88,8 @@ def command(  # one for each flag
 
     Without a task file, the tasks are mined from your sessions and not reviewed by anybody.
     """
+    if on_battery and scheduled is None:
+        raise UsageError("on-battery", "--on-battery says something only with --scheduled", "leave it out")
     settings = configuration.load(project)
     if scheduled is not None and (why := why_not_now(settings, project, scheduled, on_battery=on_battery)):
         say(why, err=True)
@@ -96,7 +99,6 @@ def command(  # one for each flag
         project=project,
         wish=Wish(source, codex_homes, claude_home, max_sessions, lookback_hours, target, roots, max_tasks),
         path=tasks_file or settings.project_tasks,
-        skill=target or settings.project_skill,
         most=most_tasks_of(settings, max_tasks),
         workers=workers or settings.workers,
     )
@@ -124,7 +126,6 @@ class Asked(NamedTuple):
     project: Path
     wish: Wish
     path: Path | None
-    skill: Path | None
     most: int
     workers: int
 
@@ -147,55 +148,45 @@ class Helpers(NamedTuple):
 
 def _rehearse(asked: Asked, choices: Choices, *, as_json: bool) -> None:
     """Tell what a night would do; nothing is sent to anybody."""
-    if asked.path is None or asked.skill is None:
+    if asked.path is None or (asked.wish.target or asked.settings.project_skill) is None:
         plan = plan_night(asked.settings, asked.project, asked.wish, asked.path, choices, tells=False)
         print_json(plan) if as_json else say_plan(plan, asked.wish.lookback_hours)
         return
-    target = _target(asked, asked.skill)
-    rehearsal = rehearse(target, read_tasks(asked.path), asked.most, undecided=undecided_on(asked.settings, target))
+    tasks = read_tasks(asked.path)
+    target = aim_of(asked.settings, asked.project, asked.wish, asked.path, tasks)
+    choices = known_of(asked.settings, target.path, tasks.tasks[: asked.most], choices)
+    rehearsal = _rehearsal(target, tasks, asked.most, choices)
     print_json(rehearsal) if as_json else _say_rehearsal(rehearsal)
 
 
-def _in_file(asked: Asked, path: Path) -> tuple[TaskFile, Path]:
-    """The tasks of a file, and the skill that they are for: the one that is named, else what the harvest has found.
-
-    A file that a project brings along has no say in that: its skill may lie outside of the project.
-    """
-    tasks = read_tasks(path)
-    found = tasks.harvest.target if tasks.harvest and path != asked.settings.project_tasks else None
-    return tasks, asked.skill or Path(found or project_of(asked.project) / LEARNED)
-
-
-def _target(asked: Asked, skill: Path) -> Path:
-    """The real place of a skill that may be changed; where it is the one for all that is learned, it is made."""
-    project = project_of(asked.project)
-    if skill == project / LEARNED and not skill.exists():
-        say(f"made {make_learned(project)}, which says nothing yet", err=True)
-    return resolve_target(skill, (*asked.wish.roots, *roots_of(asked.settings, asked.project)))
+def _rehearsal(target: Target, tasks: TaskFile, most: int, choices: Choices) -> Rehearsal:
+    document = parse_document(skill_text(target.path), str(target.path))
+    return rehearse(target, document, tasks, most, choices)
 
 
 def _job(asked: Asked, terms: Terms, helpers: Helpers) -> Job:
     """The tasks and the skill of a night that can be paid for: refused here, or fit for it."""
     if asked.path is not None:
-        tasks, skill = _in_file(asked, asked.path)
+        tasks = read_tasks(asked.path)
         if not tasks.reviewed:
             raise Refused(
                 "tasks-unreviewed",
                 f"{asked.path} is not marked as reviewed, and its tasks would be sent to a model",
                 'read it, then set "reviewed": true',
             )
+        target = aim_of(asked.settings, asked.project, asked.wish, asked.path, tasks)
     else:
         by_codex = ask_codex(asked.settings, helpers.allowance, terms.optimizer_model or terms.model)
         ask = helpers.think.ask if helpers.think else by_codex
         tasks, skill = night_from_sessions(asked.settings, asked.project, asked.wish, improve_by(ask))
-    target = _target(asked, skill)
-    rehearsal = rehearse(target, tasks, asked.most)
+        target = aim_at(asked.settings, asked.project, asked.wish, skill, "found by the harvest")
+    rehearsal = _rehearsal(target, tasks, asked.most, Choices())
     if rehearsal.certifies is None and terms.gate == "on":
         where = asked.path or project_of(asked.project)
         raise DataError("tasks-few", f"{where}: {rehearsal.verdict}", "nothing was replayed")
     if helpers.directly is not None:
         check_tasks(tasks.tasks[: asked.most])
-    return Job(configuration.project_root(asked.project), target, tasks)
+    return Job(configuration.project_root(asked.project), target.path, tasks)
 
 
 def _night(asked: Asked, job: Job, terms: Terms, helpers: Helpers, *, quiet: bool) -> NightReport:
@@ -234,7 +225,12 @@ def _night(asked: Asked, job: Job, terms: Terms, helpers: Helpers, *, quiet: boo
             directly=helpers.directly,
             progress=lambda step, done, of: None if quiet else say(f"{step} {done}/{of}", err=True),
         )
-        return night.run()
+        was_there = job.target.exists()
+        try:
+            return night.run()
+        finally:
+            if not was_there and job.target.exists():
+                say(f"made {job.target}, which says nothing yet", err=True)
 
 
 def _adopt(settings: Settings, report: NightReport, terms: Terms) -> None:
@@ -269,4 +265,6 @@ def _say_report(report: NightReport) -> None:
 def _say_rehearsal(plan: Rehearsal) -> None:
     say(f"{plan.target}: {plan.train_tasks} training tasks, {plan.held_out_tasks} held out; nothing was run or sent")
     say(f"a night would make {plan.runs_least} to {plan.runs_most} runs of about {plan.bytes_per_run:,} bytes each")
+    if plan.budget:
+        say(plan.budget.sentence)
     say(plan.verdict)

@@ -1,6 +1,7 @@
 """`armarius sleep schedule`."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from armarius.clock import SystemClock
 from armarius.errors import UsageError
 from armarius.files import private_folder
 from armarius.install.nightly import Job, Method, files_for, kept_variables
-from armarius.install.scheduling import Notes, Scheduler, ScheduleReport, method_here
+from armarius.install.scheduling import Notes, Scheduler, ScheduleReport, clocks_with, method_here
 
 _OWN = frozenset({"--scheduled", "--on-battery"})
 
@@ -63,12 +64,22 @@ def command(
         on_battery=on_battery,
     )
     chosen = method or method_here(settings.search_path)
-    report = Scheduler(chosen, settings.user_home, settings.environ).put_on(job, dry_run=dry_run)
+    places = (settings.user_home, settings.home, settings.environ)
+    report = Scheduler(chosen, *places).put_on(job, dry_run=dry_run)
     if not dry_run:
+        for other in clocks_with(root, *places):
+            if other != chosen:
+                Scheduler(other, *places).take_off(root)
         private_folder(settings.home / "scheduled")
         Notes(settings.home, SystemClock()).begin(root)
     print_json(report) if as_json else _say(report, job)
     return 0
+
+
+def _plans_only(options: Sequence[str]) -> bool:
+    """Whether its nights spend nothing, as nobody has named who replays."""
+    words = [word.partition("=")[0] for word in options]
+    return "--backend" not in words and "--target-backend" not in words
 
 
 def _say(report: ScheduleReport, job: Job) -> None:
@@ -79,3 +90,5 @@ def _say(report: ScheduleReport, job: Job) -> None:
     say(f"{report.name} {word} every day at {report.at} ({report.method})")
     for path in report.files:
         say(f"  {path}")
+    if _plans_only(job.argv):
+        say("its nights only plan, as the backend is mock; add --backend codex for nights that replay")

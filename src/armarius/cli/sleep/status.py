@@ -9,7 +9,7 @@ import msgspec
 from armarius import settings as configuration
 from armarius.cli.output import print_json, print_table, say
 from armarius.cli.sleep.harvesting import episodes_of_project
-from armarius.cli.sleep.options import AS_JSON
+from armarius.cli.sleep.options import AS_JSON, OF_PROJECT
 from armarius.clock import SystemClock, rfc3339
 from armarius.dispatch.workbench import ledger_of
 from armarius.errors import ArmariusError
@@ -50,17 +50,19 @@ class SleepStatus(msgspec.Struct, frozen=True):
 
 
 @click.command()
+@OF_PROJECT
 @AS_JSON
-def command(*, as_json: bool) -> int:
+def command(*, project: str, as_json: bool) -> int:
     """Say what the last nights found and what waits to be adopted."""
     settings = configuration.load()
     with ledger_of(settings) as ledger:
         finish(ledger, SystemClock(), settings.home)
-        nights = ledger.fetch(QUERIES.latest_nights, NightRow, most=10)
-        proposals = ledger.fetch(QUERIES.latest_proposals, ProposalRow, most=10)
-        candidates = undecided(ledger)
-        adopted = ledger.fetch(QUERIES.adopted_proposals, ProposalRow)
-        projects = {night.id: night.project for night in ledger.fetch(QUERIES.nights_adopted, NightRow)}
+        nights = ledger.fetch(QUERIES.latest_nights, NightRow, project=project, most=10)
+        proposals = ledger.fetch(QUERIES.latest_proposals, ProposalRow, project=project, most=10)
+        candidates = undecided(ledger, project)
+        rows = ledger.fetch(QUERIES.nights_adopted, NightRow)
+        projects = {night.id: night.project for night in rows if project in ("", night.project)}
+        adopted = [row for row in ledger.fetch(QUERIES.adopted_proposals, ProposalRow) if row.night_id in projects]
     drift = _drift(settings, adopted, projects)
     if as_json:
         print_json(SleepStatus(tuple(map(_night_line, nights)), tuple(proposals), drift, candidates))
@@ -68,13 +70,20 @@ def command(*, as_json: bool) -> int:
     if not nights:
         say("No night yet. Start one with `armarius sleep run --backend codex …`.")
         return 0
-    rows = [(n.id, rfc3339(n.created_at_us)[:16], n.state, n.target_path) for n in nights]
+    rows = [(n.id, rfc3339(n.created_at_us)[:16].replace("T", " "), n.state, n.target_path) for n in nights]
     print_table(("NIGHT", "BEGUN", "STATE", "TARGET"), rows)
     _say_candidates(candidates)
     if proposals:
         say("")
-        lines = [(p.id, p.state, f"{p.e_value:.1f}", p.folder) for p in proposals]
-        print_table(("PROPOSAL", "STATE", "E", "FOLDER"), lines)
+        lines = [
+            (p.id, p.state.replace("_", " "), f"{p.e_value:.2f}", Path(p.target_path).parent.name, p.folder)
+            for p in proposals
+        ]
+        print_table(("PROPOSAL", "STATE", "E", "SKILL", "FOLDER"), lines)
+    if any(p.state == "staged" for p in proposals):
+        say("read a staged one in its folder; then `armarius sleep adopt`, or `reject`")
+    if nights[0].state == "open":
+        say("the newest night is open: the same `armarius sleep run` goes on with it")
     for line in drift:
         seen = line.seen
         if seen.after:

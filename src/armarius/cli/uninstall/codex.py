@@ -22,7 +22,7 @@ def command(*, dry_run: bool, as_json: bool) -> int:
     if not report.changed:
         say("Not installed; nothing changed.")
         return 0
-    say(f"Removed {report.path}" + (" (not done: --dry-run)" if report.dry_run else ""))
+    say(f"{'Would remove' if report.dry_run else 'Removed'} {report.path}")
     if report.moved:
         say(f"The older prompt is back at {report.moved}")
     return 0
