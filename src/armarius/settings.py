@@ -32,9 +32,11 @@ __all__ = [
     "ProcessesSpec",
     "ResourceSpec",
     "Settings",
+    "check_database",
     "is_repository",
     "load",
     "local_zone",
+    "pays",
     "project_root",
 ]
 
@@ -205,7 +207,7 @@ class Settings(msgspec.Struct, frozen=True):
     @property
     def api_keys(self) -> tuple[str, ...]:
         """Names of the variables that are set and with which somebody other than a plan could be billed."""
-        return tuple(sorted(name for name, value in self.environ.items() if value and _pays(name)))
+        return tuple(sorted(name for name, value in self.environ.items() if value and pays(name)))
 
 
 def load(project: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -242,8 +244,17 @@ def local_zone(settings: Settings) -> str:
     return name or "UTC"
 
 
-def _pays(name: str) -> bool:
+def pays(name: str) -> bool:
+    """Whether a variable of that name could bill somebody other than a plan."""
     return name.endswith("_API_KEY") or name.startswith("OPENAI_") or name == "CODEX_ACCESS_TOKEN"
+
+
+def check_database(address: str) -> str:
+    """The address of a ledger; DataError, which does not repeat it, for a file's name and what would become one."""
+    if not address.startswith(("postgresql://", "postgres://")):
+        what = "a ledger that is named lives at an address that begins with postgresql://"
+        raise DataError("ledger-address", what, "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    return address
 
 
 def project_root(folder: Path) -> Path:
@@ -281,6 +292,8 @@ def _apply_user(settings: Settings, path: Path) -> Settings:
         name: getattr(said, name) for name in ("codex", "model", "effort", "lane", "database", "timeout", "workers")
     }
     _check_limits(named, str(path))
+    if said.database is not None:
+        check_database(said.database)
     return msgspec.structs.replace(
         settings,
         skill_roots=tuple(Path(root).expanduser() for root in said.skill_roots),
@@ -297,7 +310,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for name in ("codex", "model", "effort", "lane", "database"):
         if text := environ.get(f"ARMARIUS_{name.upper()}"):
-            said[name] = text
+            said[name] = check_database(text) if name == "database" else text
     for name, kind in (("timeout", float), ("workers", int)):
         if text := environ.get(f"ARMARIUS_{name.upper()}"):
             try:

@@ -117,6 +117,8 @@ def test_what_waits_is_listed_with_its_position_and_can_be_cancelled(machine: Te
         (["schedule", "add", "0 3 * * *", "--", "run", "--sandbox", "danger-full-access", SAY], "sandbox-danger"),
         (["schedule", "remove", "x"], "schedule-unknown"),
         (["worker", "--database", "mysql://here/db"], "ledger-address"),
+        (["runs", "list", "--database", "host=127.0.0.1 password=x"], "ledger-address"),
+        (["worker", "--database", "ledger.sqlite"], "ledger-address"),
         (["runs", "list", "--database", "postgresql://127.0.0.1:1/none"], "ledger-unreachable"),
     ],
 )

@@ -170,12 +170,16 @@ def test_the_last_session_is_that_of_this_folder_unless_all_are_meant(terminal: 
         (["run", "-o", "no/folder", "hi"], 3, "output-folder"),
         (["run", "-o", ".", "hi"], 3, "output-kind"),
         (["run", "--events", "/dev/null", "hi"], 3, "output-kind"),
+        (["run", "--events", "out", "-o", "../{project}/out", "hi"], 2, "output-same"),
+        (["run", "-o", "{codex_home}/config.toml", "hi"], 5, "output-kept"),
+        (["run", "--events", "{state}/ledger.sqlite", "hi"], 5, "output-kept"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_claimed(
     terminal: Terminal, model: ModelServer, words: list[str], code: int, problem: str
 ) -> None:
-    done = terminal.type(*(word.format(codex_home=terminal.codex_home) for word in words), "--json")
+    places = {"codex_home": terminal.codex_home, "state": terminal.state, "project": terminal.project.name}
+    done = terminal.type(*(word.format(**places) for word in words), "--json")
     assert refused(done) == (code, problem)
     assert (model.requests, terminal.type("runs", "list", "--json").answer["runs"]) == (0, [])
 

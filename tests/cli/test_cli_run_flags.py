@@ -2,12 +2,16 @@
 
 import json
 import os
+import resource
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from armarius import settings
+from armarius.cli.files import Outputs
+from armarius.errors import HostError
 from armarius.testing.model_server import ModelServer
 from support.terminal import ARMARIUS, Terminal
 
@@ -141,8 +145,20 @@ def test_an_answer_is_not_written_where_an_agent_led_its_folder(terminal: Termin
     steps = ({"sh": f"mv out away; ln -s {terminal.home} out"}, {"say": "ssh-ed25519 AAAA"})
     done = terminal.type("run", script(*steps), "--sandbox", "workspace-write", "-o", "out/keys", "--json")
     assert (done.code, done.error["code"], model.requests) == (3, "output-moved", 2)
+    assert done.answer["answer"] == "ssh-ed25519 AAAA"
     assert not (terminal.home / "keys").exists()
     assert terminal.type("runs", "list", "--json").answer["runs"][0]["state"] == "succeeded"
+
+
+def test_events_that_find_no_room_are_an_error_that_names_the_file(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Outputs(None, tmp_path / "events", settings.load()) as outputs:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+        try:
+            with pytest.raises(HostError, match=f"{tmp_path}/events: File too large; the run was ended"):
+                outputs.event(b"{}\n" * 4)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_events_come_while_the_run_is_at_work(terminal: Terminal, model: ModelServer, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def test_what_is_not_known_to_be_harmless_is_refused_with_the_nearest_name(key: 
         ("hide_agent_reasoning=true", "hide_agent_reasoning", True),
         ("developer_instructions=a = b, and more", "developer_instructions", "a = b, and more"),
         (" model_verbosity =low", "model_verbosity", "low"),
+        ('compact_prompt=1\nsandbox_mode="x"', "compact_prompt", '1\nsandbox_mode="x"'),
     ],
 )
 def test_a_value_is_read_as_codex_reads_it(text: str, key: str, value: object) -> None:

@@ -47,6 +47,9 @@ def test_words_are_read_as_codex_reads_them(words: tuple[str, ...], expected: Gi
         (("-c", "sandbox_mode=danger-full-access"), "sandbox-danger"),
         (("-c", 'sandbox_mode="danger\\u002dfull-access"'), "sandbox-danger"),
         (("-c", 'profiles={a={sandbox_mode="danger-full-access"}}'), "sandbox-danger"),
+        (("-c", 'sandbox_mode="danger-full\\x2daccess"'), "sandbox-danger"),
+        (("-c", 'profiles={a={sandbox_mode="danger\\U0000002Dfull-\\x61ccess"},}'), "sandbox-danger"),
+        (("-c", 'sandbox_mode="""danger-\\\n   full-access"""'), "sandbox-danger"),
     ],
 )
 def test_what_changes_the_login_the_provider_or_takes_the_sandbox_away_is_refused(

@@ -1,17 +1,24 @@
 """The verbs for programs, as far as the command line does not show them."""
 
 import signal
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from armarius.codex.command import Resume
+from armarius.codex.process import Attempt
 from armarius.dispatch.api import Dispatch, Options, open_dispatch
 from armarius.errors import DataError, Refused, UsageError
+from armarius.runs.records import latest_runs
 from armarius.runs.request import RunResult
+from armarius.sharing.wish import Sharing
+from armarius.store.queries import Query
+from armarius.thread import Sandbox
 from support.run_world import Gate, World, script
 
 
@@ -114,3 +121,124 @@ def test_what_a_program_may_not_ask_for_is_refused_like_on_the_command_line(worl
         with pytest.raises(UsageError):
             dispatch.request("hi", Options(ephemeral=True, cwd=world.project), origin=Resume("x"))
     assert world.server.requests == 0
+
+
+@pytest.mark.parametrize("name", ["TMPDIR", "HOME", "ARMARIUS_ATTEMPT", "LD_PRELOAD", "A.B"])
+def test_a_home_whose_variables_would_take_the_place_of_the_run_s_own_is_refused(world: World, name: str) -> None:
+    with dispatch_in(world) as dispatch:
+        (world.codex_home / ".env").write_text(f"# ours\n{name}=/\n")
+        with pytest.raises(Refused, match=rf"\.env sets {name}, "):
+            dispatch.request("hi", Options(cwd=world.project))
+        (world.codex_home / ".env").write_text(f"#{name}=/\nX{name.replace('.', '')}=/\n")
+        dispatch.request("hi", Options(cwd=world.project))
+
+
+WRONG: list[dict[str, Any]] = [
+    {"cwd": 3},
+    {"sandbox": Sandbox.READ_ONLY},
+    {"model": 5},
+    {"model": "gpt\0"},
+    {"model": "\ud800"},
+    {"effort": "low\n"},
+    {"images": "picture.png"},
+    {"config": {"model_verbosity": {"a": 1}}},
+    {"config": {"developer_instructions": "\udc80"}},
+    {"schema": RunResult},
+    {"schema": {"type": object()}},
+    {"timeout": "5"},
+    {"ephemeral": "no"},
+    {"require": "true"},
+    {"approval": "always"},
+    {"sharing": Sharing(needs="gpu")},  # pyright: ignore[reportArgumentType]
+]
+
+
+def test_what_is_of_another_type_is_refused_and_never_written_to_the_ledger(world: World) -> None:
+    with dispatch_in(world) as dispatch:
+        for wrong in WRONG:
+            said: dict[str, Any] = {"cwd": world.project} | wrong
+            with pytest.raises((UsageError, DataError)) as refused:
+                dispatch.run("hi", Options(**said))
+            assert refused.value.hint
+        for prompt in (None, b"hi", "\ud800"):
+            with pytest.raises((UsageError, DataError)):
+                dispatch.run(prompt, Options(cwd=world.project))  # pyright: ignore[reportArgumentType]
+        assert latest_runs(dispatch.bench.ledger, most=9) == []
+        place: Any = str(world.project)
+        assert dispatch.request("hi", Options(cwd=place)).cwd == place
+    assert world.server.requests == 0
+
+
+def test_the_error_of_whoever_takes_the_events_ends_the_run_which_is_recorded(world: World, gate: Gate) -> None:
+    def refuse(line: bytes) -> None:
+        if b"turn.started" in line:
+            raise ZeroDivisionError(line)
+
+    with dispatch_in(world) as dispatch:
+        with pytest.raises(ZeroDivisionError, match=r"turn\.started"):
+            dispatch.run(script({"wait": str(gate.fifo)}, {"say": "late"}), Options(cwd=world.project), each=refuse)
+        [run] = latest_runs(dispatch.bench.ledger, most=9)
+        assert run.state == "cancelled"
+
+
+def test_a_run_that_was_not_waited_for_is_recorded_while_the_process_that_started_it_lives(
+    world: World, gate: Gate
+) -> None:
+    options = Options(cwd=world.project, sandbox="workspace-write", skip_git_check=True)
+    with dispatch_in(world) as dispatch:
+        live = dispatch.start(dispatch.request(script({"wait": str(gate.fifo)}, {"say": "done"}), options))
+        for event in live.stream():
+            assert event.event["type"] == "thread.started"
+            break
+    with dispatch_in(world) as other:
+        assert other.find(live.id).state == "running"
+    with pytest.raises(UsageError, match="closed"):
+        live.wait()
+    gate.open()
+    with dispatch_in(world) as other:
+        begun = other.find(live.id)
+        other.bench.runner.begun(begun, 1, begun.asked).attempt.wait()
+    with dispatch_in(world) as other:
+        assert other.find(live.id).state == "succeeded"
+        assert other.run(script({"say": "the tree is free"}), options).state == "succeeded"
+
+
+def test_of_two_who_stream_a_run_each_event_reaches_one(world: World) -> None:
+    with dispatch_in(world) as dispatch:
+        live = dispatch.start(dispatch.request(script({"say": "so"}), Options(cwd=world.project)))
+        live.wait()
+        one, other = live.stream(), live.stream()
+        seen = [next(one), next(other), next(one), *other, *one]
+        assert [event.line for event in seen] == [1, 2, 3, 4]
+        assert len({msgspec.json.encode(event.event) for event in seen}) == 4
+
+
+def test_a_dispatch_is_refused_to_another_thread(world: World) -> None:
+    refused = list[str]()
+
+    def use() -> None:
+        with pytest.raises(UsageError) as error:
+            dispatch.run("hi", Options(cwd=world.project))
+        refused.append(error.value.code)
+
+    with dispatch_in(world) as dispatch:
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join()
+    assert refused == ["dispatch-thread"]
+
+
+SPOIL = Query("spoil", "Make a request unreadable.", "UPDATE run SET request = '{\"role\": 5}' WHERE id = :id")
+
+
+def test_a_run_that_cannot_be_read_bars_the_ledger_to_nobody_else(world: World, gate: Gate) -> None:
+    with dispatch_in(world) as dispatch:
+        live = dispatch.start(dispatch.request(script({"wait": str(gate.fifo)}), Options(cwd=world.project)))
+        dispatch.bench.ledger.execute(SPOIL, id=live.id)
+    with dispatch_in(world) as dispatch:
+        assert dispatch.run(script({"say": "fine"}), Options(cwd=world.project)).state == "succeeded"
+        with pytest.raises(DataError) as told:
+            _ = dispatch.find(live.id).asked
+        assert (told.value.code, live.id in told.value.message) == ("run-unreadable", True)
+        gate.open()
+        Attempt(Path(dispatch.find(live.id).folder) / "1").wait()

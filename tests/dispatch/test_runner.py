@@ -315,6 +315,18 @@ def test_a_prompt_an_answer_and_an_error_with_odd_characters_are_kept(world: Wor
     assert row.outcome.answer == odd.replace("\x00", "\ufffd")
 
 
+def test_what_codex_reads_from_its_home_by_itself_reaches_no_command(each_world: World) -> None:
+    world = each_world
+    (world.codex_home / ".env").write_bytes(
+        b"TEAM_API_KEY=from-the-home\n export PLAIN = from-the-home\nb\xff=1\nPATH=/\n"
+    )
+    with world.runner() as runner:
+        result = runner.run(world.request(script({"sh": "env | grep -c from-the-home; exit 0"}, {"say": "ok"})))
+    assert result.state == "succeeded"
+    [said] = [item["output"] for item in world.server.records[-1].request()["input"] if "output" in item]
+    assert "\n0\n" in str(said).replace("\\n", "\n")
+
+
 def test_the_world_of_a_run_is_the_one_it_was_given(world: World) -> None:
     world.environ |= {"OPENAI_API_KEY": "sk-ambient-key-of-somebody", "LD_PRELOAD": "/no/such.so", "LC_ALL": "C.UTF-8"}
     with world.runner() as runner:

@@ -17,6 +17,7 @@ import pytest
 
 from armarius.codex.guard import Identity, identity_of
 from armarius.codex.process import MARKER, Attempt
+from armarius.dispatch.runner import Runner
 from armarius.errors import HostError
 from armarius.files import private_folder
 from armarius.runs import records
@@ -25,6 +26,7 @@ from armarius.runs.request import RunRequest
 from armarius.store.database import Database, Outcome, Value
 from armarius.store.queries import Query
 from armarius.store.sqlite import SqliteDatabase
+from armarius.testing.clock import FakeClock
 from armarius.testing.faults import Fault
 from armarius.testing.model_server import ModelServer
 from support.prefork import Forked
@@ -357,6 +359,18 @@ def test_what_somebody_tried_again_meanwhile_is_looked_at_before_another_try(
             tries = [(1, "crashed"), (2, "failed"), (3, "succeeded")]
             assert outcomes(ledger) == (tries if meanwhile == "failed" else [(1, "crashed"), (2, "succeeded")])
         assert server.requests == (2 if meanwhile == "failed" else 1)
+
+
+def test_a_clock_that_is_put_back_gives_a_run_no_time_away(world: World) -> None:
+    clock = FakeClock()
+    with world.ledger() as ledger:
+        runner = Runner(ledger, clock, world.state / "runs", world.binary, world.environ)
+        begun = runner.begin(world.request(script({"say": "so"}), deadline_s=50))
+        clock.set_wall(clock.now_us() - 3_600_000_000)
+        assert runner.left_s(begun) == 50
+        assert runner.finish(begun, begun.attempt.wait()).state == "succeeded"
+        clock.advance(7_200_000_000)
+        assert runner.left_s(begun) < 0
 
 
 def test_the_rows_of_a_run_hold_no_value_of_its_environment(world: World) -> None:

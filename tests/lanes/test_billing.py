@@ -95,6 +95,17 @@ def test_a_variable_that_could_be_billed_is_refused_aloud_unless_it_may_be_dropp
     assert (codes(dropped), dropped.because[-1].where) == ([], name)
 
 
+@pytest.mark.parametrize("line", ["OPENAI_API_KEY=x", " export  TEAM_API_KEY = 'x'", 'A="\nOPENAI_BASE_URL=x"'])
+def test_a_key_that_codex_would_read_from_its_home_by_itself_is_refused(desk: Desk, line: str) -> None:
+    (desk.home / ".env").write_text(f"PLAIN=1\n{line}\n")
+    [refused] = desk.ask().objections
+    assert (refused.code, str(desk.home / ".env") in refused.message, "PLAIN" in refused.message) == (
+        *("dotenv-key", True, False),
+    )
+    desk.auth.write_text(say("apikey"))
+    assert codes(desk.ask(kind="api")) == []
+
+
 LAYERS = {
     # where it stands, what it says, the refusal
     "the plan's own provider, said": ("user", 'model_provider = "openai"', None),
@@ -121,6 +132,11 @@ LAYERS = {
     "a plan forced by a project": ("root", 'forced_login_method = "chatgpt"', "project-config"),
     "a key preferred": ("user", 'preferred_auth_method = "apikey"', "user-config"),
     "a keyring by a project": ("root", 'cli_auth_credentials_store = "keyring"', "project-config"),
+    "another workspace by a project": ("root", 'forced_chatgpt_workspace_id = "w"', "project-config"),
+    "a workspace": ("user", 'forced_chatgpt_workspace_id = "w"', None),
+    "another hearer by a project": (
+        *("cwd", 'experimental_thread_store_endpoint = "https://e.example.org"', "project-config"),
+    ),
     "only keys allowed": ("requirements", 'allowed_login_methods = ["api"]', "requirements-config"),
     "plans allowed": ("requirements", 'allowed_login_methods = ["chatgpt", "api"]', None),
     "an old profile": ("user", 'profile = "x"', "user-config"),
@@ -149,6 +165,7 @@ def test_no_layer_takes_the_plan_s_place(desk: Desk, name: str) -> None:
         (' "model_provider" = "p"', "override-config"),
         ("model_providers.p.base_url=x", "override-config"),
         ("forced_login_method=api", "override-config"),
+        ("forced_chatgpt_workspace_id=w", "override-config"),
         ("openai_base_url=x", "override-config"),
         ("chatgpt_base_url=x", "override-config"),
         ("cli_auth_credentials_store=keyring", "override-config"),

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from armarius import settings as configuration
-from armarius.settings import Settings
+from armarius.settings import Settings, check_database
 
 __all__ = ["DATABASE", "OPTION", "load", "named"]
 
@@ -51,4 +51,4 @@ def named() -> str | None:
 def load(folder: Path | None = None) -> Settings:
     """The settings for work in `folder`, with the ledger that was named for the command."""
     settings, database = configuration.load(folder), named()
-    return settings if database is None else msgspec.structs.replace(settings, database=database)
+    return settings if database is None else msgspec.structs.replace(settings, database=check_database(database))

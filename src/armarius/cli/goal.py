@@ -5,9 +5,10 @@ from typing import Any
 import click
 import msgspec
 
+from armarius.cli.files import Outputs
 from armarius.cli.numbers import MOST_S, Within
 from armarius.cli.output import print_json, say
-from armarius.cli.running import Flags, Outputs, flags, folder_of, read_prompt, words_of
+from armarius.cli.running import Flags, flags, folder_of, read_prompt, words_of
 from armarius.cli.sharing import waiting_of
 from armarius.dispatch.api import Dispatch, open_dispatch
 from armarius.dispatch.goal import CHECK_S, GoalReport, Way, Wish, command_of, pursue, take_up
@@ -42,7 +43,7 @@ def command(  # click hands over one argument a flag
     if goal is not None:
         if objective is not None or done_when is not None or command_words:
             raise UsageError("goal-resume", "a goal that is taken up knows what it is about", "give --resume alone")
-        with open_dispatch() as dispatch, Outputs(words.last_message, words.events) as outputs:
+        with open_dispatch() as dispatch, Outputs(words.last_message, words.events, dispatch.settings) as outputs:
             return _report(take_up(dispatch, goal, _way(dispatch, outputs, words), max_turns), outputs, words)
     argv = command_of(done_when, command_words)
     if max_turns is None:
@@ -55,7 +56,7 @@ def command(  # click hands over one argument a flag
         request = dispatch.request(text, options)
         each = msgspec.structs.replace(request, budget=dispatch.settings.run_budget)
         wish = Wish(text, argv, max_turns, each, request.deadline_s, check_timeout, options.budget)
-        with Outputs(words.last_message, words.events) as outputs:
+        with Outputs(words.last_message, words.events, dispatch.settings) as outputs:
             return _report(pursue(dispatch, wish, _way(dispatch, outputs, words)), outputs, words)
 
 

@@ -1,9 +1,8 @@
 """What `run`, `resume`, `fork` and `review` have in common on the command line.
 
-Owns their flags, the prompt with what is piped in, the files they write for the caller, and what is
-printed. Does not own what a flag may say (`dispatch.desk`).
-Invariant: an answer's file is there only when a turn was completed: one from before is taken away at
-the start. What is piped in is never dropped, and never waited for without end.
+Owns their flags, the prompt with what is piped in, and what is printed. Does not own what a flag may say
+(`dispatch.desk`) nor the files they write for the caller (files.py).
+Invariant: what is piped in is never dropped, and never waited for without end.
 """
 
 import os
@@ -12,13 +11,14 @@ import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import click
 import msgspec
 
 from armarius.budget import NO_BUDGET, parse_budget
 from armarius.cli.database import DATABASE
+from armarius.cli.files import Outputs
 from armarius.cli.output import print_json, say
 from armarius.cli.runs.asking import tell_of_questions
 from armarius.cli.runs.lines import print_runs
@@ -28,8 +28,7 @@ from armarius.codex.overrides import parse_override
 from armarius.dispatch.desk import Desk, Options
 from armarius.dispatch.detached import detach
 from armarius.dispatch.interrupts import Interrupts
-from armarius.errors import DataError, UsageError
-from armarius.files import file_kind, write_atomic
+from armarius.errors import ArmariusError, DataError, UsageError
 from armarius.runs.answer import read_schema
 from armarius.runs.queued import line
 from armarius.runs.request import RunRequest, RunResult
@@ -194,12 +193,16 @@ def do(desk: Desk, request: RunRequest, typed: Flags, *, ended: Callable[[RunRes
     """Run a request to its end, write the files that were asked for, and print what came of it; `ended` hears of it."""
     if typed.detach or typed.any_host:
         return hand_in(desk, request, typed)
-    with Interrupts(is_last=True) as interrupts, Outputs(typed.last_message, typed.events) as outputs:
+    with Interrupts(is_last=True) as interrupts, Outputs(typed.last_message, typed.events, desk.settings) as outputs:
         each = outputs.event if typed.events else None
         if request.approval != "never":
             each = tell_of_questions(each)
         result = desk.do(request, each=each, interrupts=interrupts, waiting=waiting_of(typed.wait))
-        outputs.end(result.answer)
+        try:
+            outputs.end(result.answer)
+        except ArmariusError:
+            report(result, as_json=typed.as_json)  # it was paid for
+            raise
         if ended is not None:
             ended(result)
         return report(result, as_json=typed.as_json)
@@ -219,64 +222,6 @@ def hand_in(desk: Desk, request: RunRequest, typed: Flags) -> int:
     else:
         say(run.id)
     return 0
-
-
-class Outputs:
-    """The files that the caller named: the answer, and the events as they come."""
-
-    def __init__(self, answer: Path | None, events: Path | None) -> None:
-        self._answer = None if answer is None else _place(answer, "-o")
-        self._events = None if events is None else _place(events, "--events")
-        self._folder = None if self._answer is None else _which(self._answer.parent)
-        self._descriptor = -1
-
-    def __enter__(self) -> Self:
-        """Take away what an earlier run left under these names."""
-        for path in (self._answer, self._events):
-            if path is not None:
-                path.unlink(missing_ok=True)
-        if self._events is not None:
-            self._descriptor = os.open(self._events, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        return self
-
-    def event(self, line: bytes) -> None:
-        """Append one whole line; whoever follows the file sees no half of it."""
-        while line:
-            line = line[os.write(self._descriptor, line) :]
-
-    def end(self, answer: str | None) -> None:
-        """Write the answer, if there is one."""
-        if self._answer is not None and answer is not None:
-            if _which(self._answer.parent) != self._folder:  # the run may write there, and nowhere else by a link
-                what = f"{self._answer.parent} is not the folder any more that it was"
-                raise DataError("output-moved", what, "the answer is kept: `armarius runs show`")
-            write_atomic(self._answer, answer.encode())
-
-    def __exit__(self, *_: object) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-
-
-def _which(folder: Path) -> tuple[int, int] | None:
-    try:
-        seen = folder.stat()
-    except OSError:
-        return None
-    return seen.st_dev, seen.st_ino
-
-
-def _place(path: Path, flag: str) -> Path:
-    """A name under which a file can be made: its folder is there, and it is nothing but a file itself."""
-    whole = path.absolute()
-    if not whole.parent.is_dir():
-        raise DataError("output-folder", f"no folder at {whole.parent}", f"name an existing one with {flag}")
-    try:
-        mode = whole.lstat().st_mode
-    except FileNotFoundError:
-        return whole
-    if not stat.S_ISREG(mode):
-        raise DataError("output-kind", f"{whole} is a {file_kind(mode)}", f"name a file with {flag}")
-    return whole
 
 
 def read_prompt(prompt: str | None, *, is_optional: bool = False, way_out: str | None = None) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from armarius.codex.dotenv import DOTENV
 from armarius.codex.home import Login
 from armarius.codex.layers import MONEY, Layer
 from armarius.errors import HostError, Refused
@@ -45,7 +46,8 @@ class Case(msgspec.Struct, frozen=True):
     """Everything that was read. `kind` is None for the caller's own home, which has no lane to say it.
 
     `status` is what `codex login status` said, None when it was not asked. `ambient` are names of
-    variables that the caller has set; `drop_keys` says that the caller wants them dropped.
+    variables that the caller has set; `drop_keys` says that the caller wants them dropped. `dotenv` are such names
+    that Codex sets itself, from `.env` in its home.
     """
 
     home: str
@@ -55,6 +57,7 @@ class Case(msgspec.Struct, frozen=True):
     status: str | None = None
     ambient: tuple[str, ...] = ()
     drop_keys: bool = False
+    dotenv: tuple[str, ...] = ()
 
 
 class _Keys(msgspec.Struct):
@@ -214,6 +217,9 @@ def _objections(case: Case, kind: Kind, *, needs_login: bool) -> Iterator[Object
             f"{names} is set beside a ChatGPT login in {case.home}; Codex could bill the key instead",
             _UNSET.format(names=names),
         )
+    if kind == "chatgpt" and case.dotenv:
+        what = f"{case.home}/{DOTENV} sets {' and '.join(case.dotenv)}, which reaches Codex and could be billed"
+        yield Objection("dotenv-key", what, "take it out of there; a plan needs none")
     yield from _about_login(case, kind)
     for layer in case.layers:
         yield from _about_layer(layer, kind, is_lane=case.kind is not None)

@@ -77,7 +77,8 @@ class ExecRequest(msgspec.Struct, frozen=True):
     `origin` is None for a new thread. `add_dirs` may be written to besides `cwd`. `config` are further
     keys, which whoever fills them in has found harmless (`armarius.codex.overrides`).
     `extra_environ` holds what the owner's own configuration names (a provider's key variable).
-    `tools_environ` is what its commands find in their environment besides.
+    `tools_environ` is what its commands find in their environment besides, `hidden` names that Codex has from
+    elsewhere and its commands shall not.
     `approval` is "never" for `codex exec`, which asks nobody.
     With `network` the commands of a workspace-write run may reach other machines.
     `untrusted` are projects whose own configuration Codex leaves alone (`armarius.codex.project_trust`).
@@ -105,6 +106,7 @@ class ExecRequest(msgspec.Struct, frozen=True):
     tools_environ: dict[str, str] = {}
     network: bool = False
     untrusted: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 def argv_of(request: ExecRequest, binary: Binary) -> tuple[str, ...]:
@@ -166,7 +168,7 @@ def overrides_of(request: ExecRequest) -> dict[str, _Stated]:
         "features.unbounded_connection_retries": False,
     }
     # Codex hands its environment on to commands, and writes it to a file for its shells.
-    for name in sorted(request.extra_environ.keys() - ALLOWED_ENVIRON):
+    for name in sorted({*request.extra_environ, *request.hidden} - {*ALLOWED_ENVIRON, "PATH"}):
         overrides[f"shell_environment_policy.set.{name}"] = ""
     overrides |= {f"shell_environment_policy.set.{name}": value for name, value in request.tools_environ.items()}
     if request.effort is not None:

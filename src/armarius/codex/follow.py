@@ -41,10 +41,13 @@ class Follower:
         if not self._attempt.events.exists():
             return
         with self._attempt.events.open("rb") as file:
-            file.seek(self._offset)
-            for line in file:
+            place = -1
+            while True:
+                if place != self._offset:  # at first, and when somebody else has read on meanwhile
+                    file.seek(self._offset)
+                line = file.readline()
                 if not line.endswith(b"\n"):
                     return  # it is being written, or was cut off for ever
-                self._offset += len(line)
+                place = self._offset = self._offset + len(line)
                 self.number += 1
                 yield line

@@ -93,7 +93,7 @@ def read_owner(codex_home: Path) -> Owner:
     try:
         config = msgspec.convert(table, _Config)
     except msgspec.ValidationError as error:
-        raise DataError("codex-config", f"{path}: {error}", "correct it; codex cannot read it either") from error
+        raise DataError("codex-config", f"{path}: {error}", "correct it; Armarius reads TOML 1.0") from error
     name = config.model_provider
     said = config.model_providers.get(name, _Provider())
     provider: dict[str, Any] = {key: table[key] for key in (*_BUILT_IN_KEYS, "model_provider") if key in table}
@@ -152,7 +152,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_bounded(path, _LARGEST).decode())
     except (ValueError, RecursionError) as error:
-        raise DataError("codex-config", f"{path}: {error}", "correct it; codex cannot read it either") from error
+        raise DataError("codex-config", f"{path}: {error}", "correct it; Armarius reads TOML 1.0") from error
 
 
 def check_fresh(owner: Owner, until_us: int) -> None:

@@ -28,9 +28,13 @@ MONEY = frozenset(
         *("model_provider", "model_providers", "openai_base_url", "chatgpt_base_url", "oss_provider"),
         *("forced_login_method", "preferred_auth_method", "allowed_login_methods", "cli_auth_credentials_store"),
         *("profile", "profiles"),
+        # Where it is another workspace than the login's, Codex logs out and deletes the login.
+        "forced_chatgpt_workspace_id",
+        *("experimental_realtime_ws_base_url", "experimental_realtime_webrtc_call_base_url"),
+        *("experimental_thread_store", "experimental_thread_store_endpoint"),
     }
 )
-"""The settings that say which provider is asked, with which login, and from where a key comes."""
+"""The settings that say which provider is asked, with which login, from where a key comes, and who else hears of it."""
 
 _LARGEST = 1 << 20
 _LARGEST_OF_PROJECT = 16 << 10  # tomllib takes seconds for a long dotted key, and a project may be hostile
@@ -99,7 +103,7 @@ def _layer(origin: Origin, path: Path, table: dict[str, Any]) -> Layer:
     try:
         providers = msgspec.convert(table, _Tables).model_providers
     except msgspec.ValidationError as error:
-        raise DataError("codex-config", f"{path}: {error}", "correct it; codex cannot read it either") from error
+        raise DataError("codex-config", f"{path}: {error}", "correct it; Armarius reads TOML 1.0") from error
     return Layer(origin, str(path), {key: value for key, value in table.items() if key in MONEY}, providers)
 
 
@@ -164,4 +168,4 @@ def _read(path: Path, limit: int) -> dict[str, Any]:
     try:
         return tomllib.loads(read_bounded(path, limit).decode())
     except (ValueError, RecursionError) as error:
-        raise DataError("codex-config", f"{path}: {error}", "correct it; codex cannot read it either") from error
+        raise DataError("codex-config", f"{path}: {error}", "correct it; Armarius reads TOML 1.0") from error

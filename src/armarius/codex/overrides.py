@@ -60,9 +60,11 @@ def parse_override(text: str) -> tuple[str, ConfigValue]:
     if not equals or not key:
         raise UsageError("config-form", f"--config {text!r} is not KEY=VALUE", "write e.g. model_verbosity=low")
     try:
-        parsed: Any = tomllib.loads(f"v = {value}")["v"]
+        table: dict[str, Any] = tomllib.loads(f"v = {value}")
     except (ValueError, RecursionError):
-        parsed = value.strip()
+        table = {}
+    # What is more than one value is none: it is a text with a line in it that looks like a key.
+    parsed: Any = table["v"] if table.keys() == {"v"} else value.strip()
     check_override(key, parsed)
     return key, parsed
 
@@ -133,4 +135,4 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_bounded(path, _LARGEST).decode())
     except (ValueError, RecursionError) as error:
-        raise DataError("codex-config", f"{path}: {error}", "correct it; codex cannot read it either") from error
+        raise DataError("codex-config", f"{path}: {error}", "correct it; Armarius reads TOML 1.0") from error

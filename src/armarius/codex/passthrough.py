@@ -7,6 +7,8 @@ Invariant: a word that would let another provider, key or login be used is refus
 passed on: no such flag can bring a key along, because the environment has none.
 """
 
+import re
+import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -34,6 +36,9 @@ _PROVIDERS = ("--oss", "--local-provider", "--remote", "--remote-auth-token-env"
 _LOGINS = ("--with-api-key", "--with-access-token", "--device-auth", "--api-key")
 _LOGIN_COMMANDS = ("login", "logout")
 _DANGER = "danger-full-access"
+_ESCAPED = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|\s+)")
+"""What stands for a character in a text of TOML, or, at the end of a line, for none."""
+
 _INTERACTIVE = (None, "resume", "fork")
 
 
@@ -89,13 +94,20 @@ def read_words(words: Sequence[str]) -> Given:
 
 
 def _names_danger(override: str) -> bool:
-    """Whether a `-c` says it, however it is spelt in TOML."""
+    """Whether a `-c` says it, however it is spelt in TOML: also in the newer one, which Codex reads and we do not."""
     _, _, value = override.partition("=")
+    if _DANGER in _ESCAPED.sub(_unescaped, value):
+        return True
     try:
         said: Any = tomllib.loads(f"v = {value}")
     except (ValueError, RecursionError):
         said = value
     return _DANGER in msgspec.json.encode(msgspec.to_builtins(said, str_keys=True)).decode()
+
+
+def _unescaped(escaped: re.Match[str]) -> str:
+    code = int(escaped[1] or escaped[2] or escaped[3] or "0", 16)
+    return chr(code) if 0 < code <= sys.maxunicode else ""
 
 
 def _flags(words: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Literal
 
@@ -183,6 +184,11 @@ class Attempt:
         os.kill(who["pid"], signal.SIGTERM)
         os.kill(who["pid"], signal.SIGCONT)  # it may have been stopped, and would hear nothing
         return True
+
+    def leave(self) -> None:
+        """Nobody here waits for it any more: once its guard has ended, it is only taken off the list of processes."""
+        if self._guard is not None:
+            threading.Thread(target=self._guard.wait, name="left", daemon=True).start()
 
     @property
     def is_unwanted(self) -> bool:

@@ -65,5 +65,5 @@ def _decided(path: Path) -> list[str]:
         table: dict[str, Any] = tomllib.loads(read_bounded(path, _LARGEST).decode())
         projects = msgspec.convert(table, _Projects).projects
     except (ValueError, RecursionError) as error:  # also what is no table of projects
-        raise DataError("codex-config", f"{path}: {error}", "correct it; codex cannot read it either") from error
+        raise DataError("codex-config", f"{path}: {error}", "correct it; Armarius reads TOML 1.0") from error
     return [name for name, project in projects.items() if project.trust_level is not None]

@@ -154,7 +154,7 @@ def _parsed(config: str, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(config)
     except (ValueError, RecursionError) as error:
-        raise DataError("codex-config", f"{where}: {error}", "correct it; codex cannot read it either") from error
+        raise DataError("codex-config", f"{where}: {error}", "correct it; Armarius reads TOML 1.0") from error
 
 
 def _says(config: str, wanted: dict[str, Any]) -> bool:

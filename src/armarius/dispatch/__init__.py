@@ -15,6 +15,7 @@ counts as done only when Codex itself closed the turn inside the sandbox that wa
     passthrough.py  the user's own codex command line, in a lane
     pool.py       several runs at a time
     workbench.py  all that runs need, from the user's settings
+    options.py    how a run is to be done, with the types that are declared
     desk.py       a wish, checked, as a request; and its run
     earlier.py    what goes on from an earlier thread, and whether it may
     api.py        the verbs for programs and for the command line

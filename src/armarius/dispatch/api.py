@@ -33,13 +33,14 @@ from armarius.dispatch.floor import Floor
 from armarius.dispatch.interrupts import Interrupts
 from armarius.dispatch.keeper import Begun
 from armarius.dispatch.meter import look_of
+from armarius.dispatch.options import checked_text
 from armarius.dispatch.pool import undisturbed
-from armarius.dispatch.runner import Runner
-from armarius.dispatch.workbench import workbench
+from armarius.dispatch.workbench import Workbench, workbench
 from armarius.errors import DataError, Refused, UsageError, nearest
 from armarius.lanes.lanes import Lanes
 from armarius.runs.records import RunRow, find_run
 from armarius.runs.request import RunEvent, RunRequest, RunResult
+from armarius.settings import Settings
 from armarius.sharing.checkouts import work_of
 from armarius.sharing.site import WAIT, Waiting
 from armarius.sharing.wish import Sharing
@@ -62,20 +63,25 @@ def open_dispatch(
     """Everything for runs, by the settings of the user and of the project that `folder` lies in.
 
     `lane` is the login that new runs are going to name. `environ` takes the place of the caller's
-    environment, `database` (postgresql://…) that of the settings. Only the thread that opened it may use it.
+    environment, `database` (postgresql://…) that of the settings. Only the thread that opened it may use it. What was
+    started and not waited for goes on; whoever opens the ledger after its end records it.
     """
-    settings = configuration.load(folder, environ)
+    settings = configuration.load(None if folder is None else Path(folder), environ)
     if database is not None:
-        settings = msgspec.structs.replace(settings, database=database)
+        settings = msgspec.structs.replace(settings, database=configuration.check_database(database))
     with workbench(settings, lane) as bench:
-        yield Dispatch(settings, bench)
+        dispatch = Dispatch(settings, bench)
+        try:
+            yield dispatch
+        finally:
+            dispatch.close()
 
 
 class Live:
     """A run that was started: to be watched, waited for or ended."""
 
-    def __init__(self, runner: Runner, begun: Begun) -> None:
-        self._runner = runner
+    def __init__(self, desk: Desk, begun: Begun) -> None:
+        self._desk = desk
         self._begun = begun
         self._follower = Follower(begun.attempt)
         self._result = begun.done
@@ -86,14 +92,14 @@ class Live:
 
     def stream(self) -> Iterator[RunEvent]:
         """What Codex prints, as it comes, to the end of the attempt that was started; each event once."""
-        for line in self._follower.lines(meanwhile=look_of(self._runner, self._begun)):
+        for line in self._follower.lines(meanwhile=look_of(self._desk.bench.runner, self._begun)):
             yield event_of_run(self.id, self._begun.number, self._follower.number, line)
 
     def wait(self) -> RunResult:
         """The result. An interrupt ends the run, which is the result then, and raises nothing."""
         if self._result is None:
             with Interrupts() as interrupts:
-                self._result = carry(self._runner, self._begun, interrupts=interrupts)
+                self._result = carry(self._desk.bench.runner, self._begun, interrupts=interrupts)
         return self._result
 
     def cancel(self) -> RunResult:
@@ -101,9 +107,30 @@ class Live:
         self._begun.attempt.cancel()
         return self.wait()
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether somebody waited for it here."""
+        return self._result is not None
+
+    def let_go(self) -> None:
+        """Answer for it no longer, unless it was waited for."""
+        if not self.is_recorded:
+            self._desk.bench.runner.let_go(self._begun)
+
 
 class Dispatch(Desk):
     """A desk that knows earlier work, too. It belongs to the thread that opened it."""
+
+    def __init__(self, settings: Settings, bench: Workbench) -> None:
+        super().__init__(settings, bench)
+        self._lives = list[Live]()
+
+    def close(self) -> None:
+        """Let go of every run that was not waited for: this process may live on for long, and record none of them."""
+        for live in self._lives:
+            live.let_go()
+        self._lives.clear()
+        self._bench = None
 
     def start(self, request: RunRequest, waiting: Waiting = WAIT) -> Live:
         """Claim and start a request, once what it is to hold is free."""
@@ -112,7 +139,8 @@ class Dispatch(Desk):
         held = runner.obtain(request, waiting)
         try:
             with runner.given_back_unless_used(held), undisturbed():
-                live = Live(runner, runner.begin(request, held))
+                live = Live(self, runner.begin(request, held))
+                self._lives = [*(known for known in self._lives if not known.is_recorded), live]
         except KeyboardInterrupt:
             if live is not None:
                 live.cancel()
@@ -144,7 +172,7 @@ class Dispatch(Desk):
         """A further turn of the thread of a run or a session."""
         earlier = self.earlier(name)
         refuse_live(earlier, self.bench.clock)
-        if not prompt.strip():
+        if not checked_text(prompt, "the prompt").strip():
             raise UsageError("prompt-empty", "the prompt is empty", "say what is to be done next")
         return self._going_on(earlier, prompt, options or Options(), Resume(earlier.thread_id))
 
@@ -154,7 +182,7 @@ class Dispatch(Desk):
         The thread, and who has it.
         """
         earlier = self.earlier(name)
-        if not prompt.strip():
+        if not checked_text(prompt, "the prompt").strip():
             raise UsageError("prompt-empty", "the prompt is empty", "say what is to be done next")
         who = queue_holder(earlier, self.bench.clock)
         environ = environ_for(earlier.codex_home, self.settings.environ)
@@ -210,7 +238,7 @@ class Dispatch(Desk):
 
     def earlier(self, name: str) -> Earlier:
         """The thread of the run or session that `name` means."""
-        return find_earlier(self.bench.ledger, Lanes(self.settings).homes(), name)
+        return find_earlier(self.bench.ledger, Lanes(self.settings).homes(), checked_text(name, "the name"))
 
     def last(self, folder: Path | None) -> str:
         """The session that was written to last, in `folder` if one is named."""

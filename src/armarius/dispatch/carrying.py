@@ -39,6 +39,24 @@ _PASSING = re.compile(
 """How Codex's words for a provider in trouble begin; what follows may be the provider's."""
 
 
+class _Heard:
+    """What hands on the lines of an attempt, and ends the attempt at the first error of whoever is to take them."""
+
+    def __init__(self, each: Callable[[bytes], object], attempt: Attempt) -> None:
+        self._each = each
+        self._attempt = attempt
+        self.error: BaseException | None = None
+
+    def __call__(self, line: bytes) -> None:
+        if self.error is not None:
+            return
+        try:
+            self._each(line)
+        except BaseException as error:  # noqa: BLE001  # raised when the run is recorded
+            self.error = error
+            self._attempt.cancel()
+
+
 class Step(msgspec.Struct, frozen=True):
     """What follows a failed attempt: `request` after `pause_s`, and why, as the ledger will say it."""
 
@@ -58,20 +76,25 @@ def carry(
     """Wait for the end of a run that was begun, within its budgets, and record it.
 
     Where another attempt may help, it is made, as one of the same run. `each` is handed every line of
-    Codex's events, of every attempt. `interrupts` say that it is to end. `closing` is handed what came of it while it
-    still holds its tree and what it needs, for commands that have to see what it left; its answer is recorded.
+    Codex's events, of every attempt; its error ends the run, and comes through once that is recorded.
+    `interrupts` say that it is to end. `closing` is handed what came of it while it still holds its tree and
+    what it needs, for commands that have to see what it left; its answer is recorded.
     """
     homes = {begun.request.codex_home}
     while begun.done is None:
         if interrupts is not None:
             interrupts.ends(begun.attempt)
-        judged = runner.judge(begun, attend(runner, begun, each=each))
+        heard = None if each is None else _Heard(each, begun.attempt)
+        judged = runner.judge(begun, attend(runner, begun, each=heard))
         step = next_step(runner, begun, judged.result, homes)
         if step is None or not _pause(begun.attempt, step.pause_s):
             judged = runner.prove(begun, judged, None if interrupts is None else interrupts.ends)
             if closing is not None:
                 judged = msgspec.structs.replace(judged, result=closing(judged.result))
-            return runner.record(begun, judged)
+            done = runner.record(begun, judged)
+            if heard is not None and heard.error is not None:
+                raise heard.error
+            return done
         homes.add(step.request.codex_home)
         begun = runner.again(begun, judged, step.request, step.kind)
     return begun.done

@@ -6,22 +6,24 @@ Invariant: a request that leaves here asks for nothing that its owner did not sa
 refused before the claim. An interrupt ends a run well and is recorded, however often it comes.
 """
 
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from armarius import settings as configuration
-from armarius.budget import NO_BUDGET, Budget
+from armarius.budget import Budget
 from armarius.codex.app_server import environ_for
 from armarius.codex.billing import Kind
-from armarius.codex.command import Approval, ConfigValue, Origin, Review
+from armarius.codex.command import Origin, Review
 from armarius.codex.login import refresh_login
 from armarius.codex.overrides import check_override, check_profile
 from armarius.codex.rules import find_rules
 from armarius.dispatch.carrying import carry
 from armarius.dispatch.interrupts import Interrupts
+from armarius.dispatch.options import Options, checked_options, checked_text
 from armarius.dispatch.workbench import Workbench, keys_of
 from armarius.errors import DataError, Refused, UsageError
 from armarius.lanes.lanes import Lanes
@@ -29,7 +31,7 @@ from armarius.proof.required import read_required
 from armarius.runs.request import RunRequest, RunResult
 from armarius.settings import Settings
 from armarius.sharing.site import WAIT, Waiting
-from armarius.sharing.wish import Sharing, with_sharing
+from armarius.sharing.wish import with_sharing
 from armarius.thread import Sandbox
 
 __all__ = ["Desk", "Options", "check_length"]
@@ -39,42 +41,23 @@ _LONGEST_PROMPT = 1 << 20
 """Characters; a turn that begins with more ends before it has begun."""
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run is to be done; None is Armarius's default, or what the earlier run had.
-
-    `config` holds harmless keys of Codex's configuration (`armarius.codex.overrides`). `timeout` is in
-    seconds. With `approval` "on-request" a person is asked for what the sandbox forbids. `lane` is a login of
-    `armarius lanes`; a run that names one stays there. `skip_git_check` lets a run write where no repository
-    could undo it. `budget` makes the standing one of each run smaller. `require` are commands, split into words as a
-    shell would and run without one, that have to succeed afterwards.
-    """
-
-    cwd: Path | None = None
-    sandbox: str | None = None
-    model: str | None = None
-    effort: str | None = None
-    service_tier: str | None = None
-    profile: str | None = None
-    images: tuple[Path, ...] = ()
-    add_dirs: tuple[Path, ...] = ()
-    config: dict[str, ConfigValue] = {}
-    lane: str | None = None
-    schema: dict[str, Any] | None = None
-    timeout: float | None = None
-    ephemeral: bool = False
-    skip_git_check: bool = False
-    sharing: Sharing = Sharing()
-    require: tuple[str, ...] = ()
-    budget: Budget = NO_BUDGET
-    approval: Approval = "never"
-
-
 class Desk:
-    """Where work is handed in. It belongs to the thread that opened it."""
+    """Where work is handed in. It belongs to the thread that opened it, until it is closed."""
 
     def __init__(self, settings: Settings, bench: Workbench) -> None:
         self.settings = settings
-        self.bench = bench
+        self._bench: Workbench | None = bench
+        self._whose = _here()
+
+    @property
+    def bench(self) -> Workbench:
+        """What the work is done with; UsageError in another thread, in a forked process, and once it was closed."""
+        if self._bench is None:
+            raise UsageError("dispatch-closed", "the dispatch was closed", "do it within `with open_dispatch()`")
+        if self._whose != _here():
+            what = "a dispatch belongs to the thread that opened it"
+            raise UsageError("dispatch-thread", what, "call open_dispatch() in this thread, too")
+        return self._bench
 
     def request(
         self,
@@ -85,12 +68,14 @@ class Desk:
         codex_home: Path | None = None,
     ) -> RunRequest:
         """The wish as a request; UsageError, DataError or Refused when it may not be one."""
-        if not prompt.strip() and origin is None:
+        options = checked_options(options)
+        if not checked_text(prompt, "the prompt").strip() and origin is None:
             raise UsageError("prompt-empty", "the prompt is empty", "say what is to be done")
         check_length(prompt)
+        _check_words(options)
         if options.ephemeral and origin is not None:
             raise UsageError("ephemeral", "only a new thread can be ephemeral", "leave it out")
-        cwd = _folder(options.cwd or Path.cwd(), "-C")
+        cwd = _folder(options.cwd or _current(), "-C")
         limits = configuration.load(cwd, self.settings.environ)
         sandbox = _sandbox(options.sandbox or Sandbox.READ_ONLY.flag)
         home, kind = self._seat(options.lane, codex_home)
@@ -199,6 +184,26 @@ def _stays(options: Options) -> bool:
     """Whether a run is bound to its login; which MCP servers there are is the home's affair."""
     needs_server = any(need.startswith("mcp:") for need in options.sharing.needs)
     return bool(options.lane or options.profile or options.approval != "never" or needs_server)
+
+
+def _here() -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()
+
+
+def _check_words(options: Options) -> None:
+    for name in ("model", "effort", "service_tier"):
+        word: str | None = getattr(options, name)
+        if word is not None and not word.isprintable():
+            raise UsageError(
+                "options-word", f"{name} {word!r} has characters that no name has", "write it as Codex does"
+            )
+
+
+def _current() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise DataError("folder-missing", "the current folder is gone", "name an existing one with -C") from None
 
 
 def _folder(path: Path, flag: str) -> Path:

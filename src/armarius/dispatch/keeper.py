@@ -17,6 +17,7 @@ from armarius.codex.events import read_stream
 from armarius.codex.guard import Identity, identity_of
 from armarius.codex.process import Attempt, Exit
 from armarius.dispatch.proving import unproven
+from armarius.errors import DataError
 from armarius.files import private_folder, write_atomic
 from armarius.identity import canonical_json
 from armarius.proof.chain import Row
@@ -45,6 +46,8 @@ AGENT = "agent_started"
 
 _PAST = "past.json"
 _CLOCKS_APART_US = 2_000_000
+_NOBODY = -1
+"""When no process ever began: an owner that does not live."""
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -175,7 +178,11 @@ class Keeper:
                 approvals.note(self.ledger, self.clock, run.id, Path(run.folder), attempt_row.number)
             if attempt_row.owner == self.me or self.is_anothers(attempt_row):
                 continue
-            begun = self.begun(run, attempt_row.number, run.asked)
+            try:
+                asked = run.asked
+            except DataError:
+                continue  # whoever asks for this run is told; the others have nothing to do with it
+            begun = self.begun(run, attempt_row.number, asked)
             if begun.attempt.liveness() == "alive" or not self.take_over(attempt_row):
                 continue
             recovered.append(self.finish(begun, begun.attempt.wait()))
@@ -240,21 +247,28 @@ class Keeper:
 
     def take_over(self, row: AttemptRow) -> bool:
         """Become the owner of an attempt; False when somebody else just did."""
-        return (
-            row.owner == self.me
-            or self.ledger.execute(
-                QUERIES.take_over_attempt,
-                run_id=row.run_id,
-                number=row.number,
-                host=self.me["host"],
-                boot_id=self.me["boot_id"],
-                owner_pid=self.me["pid"],
-                owner_start=self.me["start"],
-                old_pid=row.owner_pid,
-                old_start=row.owner_start,
-            )
-            == 1
+        return row.owner == self.me or self._hand_on(row, self.me)
+
+    def let_go(self, begun: Begun) -> None:
+        """Answer for an attempt no longer, though this process lives: whoever comes after its end records it."""
+        row = self.newest_attempt(self.row(begun.run_id))
+        if row is not None and row.number == begun.number and row.owner == self.me:
+            self._hand_on(row, {**self.me, "start": _NOBODY})
+            begun.attempt.leave()
+
+    def _hand_on(self, row: AttemptRow, owner: Identity) -> bool:
+        changed = self.ledger.execute(
+            QUERIES.take_over_attempt,
+            run_id=row.run_id,
+            number=row.number,
+            host=owner["host"],
+            boot_id=owner["boot_id"],
+            owner_pid=owner["pid"],
+            owner_start=owner["start"],
+            old_pid=row.owner_pid,
+            old_start=row.owner_start,
         )
+        return changed == 1
 
 
 def folders_of(request: RunRequest) -> tuple[Path, ...]:

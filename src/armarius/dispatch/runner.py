@@ -21,6 +21,7 @@ import msgspec
 from armarius.clock import Clock
 from armarius.codex.binary import Binary
 from armarius.codex.command import ExecRequest, Resume, environ_of
+from armarius.codex.dotenv import names_in
 from armarius.codex.driver import driver_of
 from armarius.codex.events import END_OF_TURN, stops_of
 from armarius.codex.process import Attempt, Exit, Launch
@@ -280,6 +281,7 @@ class Runner(Keeper):
         """How long the run may still take, of what its deadline and its budget allow."""
         started_us = self.row(begun.run_id).started_at_us
         used_s = 0.0 if started_us is None else (self.clock.now_us() - started_us) / 1_000_000
+        used_s = max(0.0, used_s)  # a clock that was put back gives no time away
         return _allowed_s(begun.request) - used_s
 
     def _start(
@@ -347,6 +349,7 @@ class Runner(Keeper):
             untrusted=undecided(Path(request.codex_home), Path(request.cwd), request.profile),
             tools_environ=request.environment | tools_environ(held),
             network=request.network,
+            hidden=names_in(Path(request.codex_home)),
         )
         return Launch(
             argv=driver_of(command).argv(command, self._binary, folder),

@@ -14,6 +14,7 @@ import msgspec
 from armarius.clock import Clock, SystemClock
 from armarius.codex.billing import Kind
 from armarius.codex.binary import Binary, find
+from armarius.codex.dotenv import check_dotenv
 from armarius.codex.home import Owner, read_owner
 from armarius.dispatch.runner import Runner
 from armarius.dispatch.standing import standing_of
@@ -51,7 +52,9 @@ def ledger_of(settings: Settings) -> Generator[Database]:
 def workbench(settings: Settings, lane: str | None = None) -> Generator[Workbench]:
     """All that runs need, for the time of a command; by the login of a lane, or of the default one."""
     lanes = Lanes(settings)
-    home = lanes.home(lane or lanes.default())
+    name = lane or lanes.default()
+    lanes.find(name)
+    home = lanes.home(name)
     owner, keys = keys_of(settings, home, kind=lanes.kind_of(home))
     private_folder(settings.home)
     binary = find(
@@ -96,5 +99,6 @@ def keys_of(
     and `overrides` (`-c`) are those of the run.
     """
     owner = read_owner(codex_home)
+    check_dotenv(codex_home)
     admit(settings, codex_home, kind=kind, program=program, cwd=cwd, profile=profile, overrides=overrides)
     return owner, {name: settings.environ[name] for name in owner.key_variables if name in settings.environ}

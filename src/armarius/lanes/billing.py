@@ -12,11 +12,12 @@ from pathlib import Path
 import msgspec
 
 from armarius.codex.billing import Billing, Case, Kind, bill, hold
+from armarius.codex.dotenv import names_in
 from armarius.codex.home import read_login
 from armarius.codex.layers import SYSTEM, read_layers
 from armarius.codex.login import login_status
 from armarius.errors import HostError
-from armarius.settings import Settings
+from armarius.settings import Settings, pays
 
 __all__ = ["admit", "billing_of"]
 
@@ -49,6 +50,7 @@ def billing_of(
         kind=kind,
         ambient=settings.api_keys,
         drop_keys=settings.drop_keys,
+        dotenv=tuple(filter(pays, names_in(codex_home))),
     )
     billing = bill(case)
     is_asked = billing.kind == "chatgpt" or (billing.plan == "nobody" and billing.base_url is None)

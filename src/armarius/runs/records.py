@@ -74,7 +74,14 @@ class RunRow(msgspec.Struct, frozen=True):
 
     @property
     def asked(self) -> RunRequest:
-        return msgspec.json.decode(self.request, type=RunRequest)
+        """What was asked for; DataError when that cannot be read any more."""
+        try:
+            return msgspec.json.decode(self.request, type=RunRequest)
+        except msgspec.DecodeError as error:
+            what = f"what {self.id} was asked for cannot be read: {error}"
+            raise DataError(
+                "run-unreadable", what, "a newer Armarius may have written it; others are not touched"
+            ) from error
 
 
 class AttemptRow(msgspec.Struct, frozen=True):
