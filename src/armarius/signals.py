@@ -1,9 +1,9 @@
-"""The change of what a signal means.
+"""What signals mean, and the change of it.
 
-Owns that a signal which comes during the change is taken by the old meaning or by the new one. Does not
-own what they are.
-Invariant: in a program of one thread no signal is lost to the change, and none is complained of: Python
-writes an error of its own to standard error for one that came just before it began to be ignored.
+Owns which of them interrupt this program, and that one which comes during the change is taken by the old meaning
+or by the new one. Does not own what is done about them.
+Invariant: in a program of one thread no signal is lost to the change, and none is complained of: Python writes an
+error of its own to standard error for one that came just before it began to be ignored.
 """
 
 import signal
@@ -11,7 +11,18 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-__all__ = ["set_handler"]
+__all__ = ["interrupting", "set_handler"]
+
+
+def interrupting() -> tuple[signal.Signals, ...]:
+    """The signals that interrupt this program: SIGINT unless it is deaf to it, SIGTERM where that means the same.
+
+    It does on the command line; a program that uses us from Python may have another use for it.
+    """
+    interrupt, terminate = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    found = () if interrupt is signal.SIG_IGN else (signal.SIGINT,)
+    is_same = terminate is signal.default_int_handler or (callable(terminate) and terminate == interrupt)
+    return (*found, signal.SIGTERM) if is_same else found
 
 
 def set_handler(

@@ -209,11 +209,14 @@ def held(tmp_path: Path, model: ModelServer) -> Held:
     return Held(tmp_path)
 
 
-def test_an_interrupt_ends_what_was_started_records_it_and_can_be_gone_on_from(terminal: Terminal, held: Held) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_what_was_started_records_it_and_can_be_gone_on_from(
+    terminal: Terminal, held: Held, number: int
+) -> None:
     file = plan(terminal, saying("a"), held.item("b", "a"), saying("c", "b"))
     process = terminal.start("batch", file, "--json")
     held.await_bell()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
     report = json.loads(out.splitlines()[-1])
     assert (process.returncode, err, report["state"]) == (130, b"", "interrupted")

@@ -180,14 +180,16 @@ def ended(process: Forked) -> Done:
     return Done(process.returncode, out.decode(), err.decode())
 
 
-@pytest.mark.parametrize("times", [1, 5])
-@pytest.mark.parametrize("form", [[], ["--json"]])
-def test_ctrl_c_ends_codex_and_is_recorded_however_often_it_is_pressed(
-    terminal: Terminal, check: Check, times: int, form: list[str]
+@pytest.mark.parametrize(
+    ("number", "times", "form"),
+    [(signal.SIGINT, 1, []), (signal.SIGINT, 5, ["--json"]), (signal.SIGTERM, 1, ["--json"]), (signal.SIGTERM, 5, [])],
+)
+def test_ctrl_c_and_sigterm_end_codex_and_are_recorded_however_often_they_come(
+    terminal: Terminal, check: Check, number: int, times: int, form: list[str]
 ) -> None:
     with asked(terminal, "run", "Say something. [[fault:silence]]", *form) as process:
         for _ in range(times):
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, number)
         done = ended(process)
     assert (done.code, terminal.living()) == (130, [])
     [run] = terminal.type("runs", "list", "--json").answer["runs"]

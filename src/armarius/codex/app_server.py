@@ -110,7 +110,7 @@ class Server:
         """Start the process and say hello; HostError when it cannot be started, or ends before it has answered."""
         self._ended = False
         self._unsent.clear()
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process, in `_end`
         try:
             self._process = subprocess.Popen(
                 self._argv,

@@ -32,6 +32,7 @@ from armarius.identity import new_id
 from armarius.redact import redact
 from armarius.runs.records import POT, QUERIES, RunRow, find_run, spent_in_pot
 from armarius.runs.request import Pot, Problem, RunRequest, RunResult
+from armarius.signals import interrupting, set_handler
 from armarius.store.ledger import Event, append_event, events_of
 
 __all__ = ["CHECK_S", "Check", "GoalReport", "Way", "Wish", "command_of", "pursue", "take_up"]
@@ -265,16 +266,16 @@ class _Pursuit:
 
 @contextmanager
 def _interruptible() -> Generator[None]:
-    """SIGINT raises KeyboardInterrupt within the block, as if no run were to be ended by it."""
-    usual = signal.getsignal(signal.SIGINT)
-    if usual is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+    """An interrupt raises KeyboardInterrupt within the block, as if no run were to be ended by it."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    usual = {number: set_handler(number, signal.default_int_handler) for number in interrupting()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, handler in usual.items():
+            set_handler(number, handler)
 
 
 def _answered(run: RunRow) -> bool:

@@ -1,7 +1,7 @@
-"""Ctrl-C while a run goes on.
+"""Ctrl-C while a run goes on, and SIGTERM where that means the same.
 
-Owns what SIGINT means from the claim of a run to the report of it. Does not own ending it (the guard).
-Invariant: however often and whenever it comes, it ends the run, which is recorded and reported like any
+Owns what they mean from the claim of a run to the report of it. Does not own ending it (the guard).
+Invariant: however often and whenever one comes, it ends the run, which is recorded and reported like any
 other; it raises nothing, so that no line of that can be skipped.
 """
 
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from armarius.errors import Interrupted
-from armarius.signals import set_handler
+from armarius.signals import interrupting, set_handler
 
 __all__ = ["Interrupts"]
 
@@ -24,7 +24,7 @@ class _Ending(Protocol):
 
 
 class Interrupts:
-    """For the length of a block, SIGINT ends the attempt that was named; outside the main thread it does nothing.
+    """For the length of a block, an interrupt ends the attempt that was named; outside the main thread it does nothing.
 
     `is_last`: the program ends with the block. One that was interrupted stays deaf then, and ends as it was told to.
     """
@@ -34,7 +34,7 @@ class Interrupts:
         self._attempt: _Ending | None = None
         self._came = False
         self._is_asking = False
-        self._usual: Any = None
+        self._usual = dict[signal.Signals, Any]()
 
     def ends(self, attempt: _Ending) -> None:
         """From now on this attempt is meant; also by what came before it had begun."""
@@ -63,13 +63,12 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         # A program that was started deaf to it, as jobs in the background are, stays so.
-        is_ours = threading.current_thread() is threading.main_thread()
-        if is_ours and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            self._usual = set_handler(signal.SIGINT, self._hear)
+        if threading.current_thread() is threading.main_thread():
+            self._usual = {number: set_handler(number, self._hear) for number in interrupting()}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._usual is not None:
-            set_handler(signal.SIGINT, signal.SIG_IGN if self._is_last and self._came else self._usual)
+        for number, usual in self._usual.items():
+            set_handler(number, signal.SIG_IGN if self._is_last and self._came else usual)

@@ -9,7 +9,6 @@ that was started has been cancelled and recorded.
 """
 
 import contextlib
-import signal
 import threading
 import time
 from collections import deque
@@ -27,6 +26,7 @@ from armarius.dispatch.meter import Meter
 from armarius.dispatch.runner import Runner
 from armarius.runs.limits import is_metered
 from armarius.runs.request import RunRequest, RunResult
+from armarius.signals import interrupting, set_handler
 
 __all__ = ["Pool", "Try", "in_order", "try_of", "undisturbed"]
 
@@ -232,15 +232,15 @@ def undisturbed() -> Generator[None]:
     Between the spawn of a guard and the note of it, a KeyboardInterrupt would leave a codex that
     nobody waits for. Blocking the signal would not do: the guard and codex would inherit that.
     """
-    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    if ignored or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield  # Python raises it in the main thread alone
         return
     came = list[int]()
-    usual = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    usual = {number: set_handler(number, lambda number, _frame: came.append(number)) for number in interrupting()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, handler in usual.items():
+            set_handler(number, handler)
     if came:
         raise KeyboardInterrupt
