@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from armarius.codex.app_server import environ_for
 from armarius.codex.binary import Binary
 from armarius.codex.command import ALLOWED_ENVIRON, ExecRequest, argv_of, environ_of, toml_value
 from armarius.errors import HostError
@@ -152,7 +153,27 @@ def test_the_environment_is_the_allow_list_a_path_a_private_tmpdir_and_what_the_
     request = msgspec.structs.replace(REQUEST, extra_environ={"CODEX_HOME": "/c", "PROVIDER_KEY": "k"})
     expected = {name: ambient[name] for name in (*ALLOWED_ENVIRON, "LC_ALL", "LC_CTYPE")}
     expected |= {"PATH": "/usr/bin", "TMPDIR": "/run/tmp", "CODEX_HOME": "/c", "PROVIDER_KEY": "k"}
+    expected |= dict.fromkeys(("NO_PROXY", "no_proxy"), "ambient NO_PROXY,127.0.0.1,::1,localhost")
     assert environ_of(request, ambient, Path("/run/tmp")) == expected
+
+
+HERE = "127.0.0.1,::1,localhost"
+
+
+@pytest.mark.parametrize(
+    ("ambient", "exempt"),
+    [
+        ({}, None),
+        ({"NO_PROXY": "corp"}, "corp"),
+        ({"HTTP_PROXY": "http://p:1"}, HERE),
+        ({"https_proxy": "http://p:1", "NO_PROXY": ""}, HERE),
+        ({"http_proxy": "http://p:1", "no_proxy": "corp,.x"}, f"corp,.x,{HERE}"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "corp", "no_proxy": "lost"}, f"corp,{HERE}"),
+    ],
+)
+def test_a_proxy_never_gets_what_is_for_this_machine(ambient: dict[str, str], exempt: str | None) -> None:
+    assert environ_of(REQUEST, ambient, Path("/t")).get("NO_PROXY") == exempt
+    assert environ_for(Path("/c"), ambient).get("NO_PROXY") == exempt
 
 
 def test_no_key_no_loader_and_no_startup_file_is_on_the_allow_list() -> None:

@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from armarius import __version__
-from armarius.codex.command import ALLOWED_ENVIRON, toml_value
+from armarius.codex.command import allowed_environ, toml_value
 from armarius.codex.connection import Answer, Connection, Garbage, Notification, RpcError, ServerRequest
 from armarius.codex.protocol import INITIALIZE, ClientInfo, Initialize, Method
 from armarius.errors import Failed, HostError, NoAnswer
@@ -61,8 +61,7 @@ class RequestFailed(Failed):
 
 def environ_for(codex_home: Path, ambient: Mapping[str, str], **more: str) -> dict[str, str]:
     """The environment of a server: the allow-list that holds for every Codex, this home, and `more`."""
-    environ = {name: value for name, value in ambient.items() if name in ALLOWED_ENVIRON or name.startswith("LC_")}
-    return environ | {"PATH": ambient.get("PATH", os.defpath), "CODEX_HOME": str(codex_home)} | more
+    return allowed_environ(ambient) | {"PATH": ambient.get("PATH", os.defpath), "CODEX_HOME": str(codex_home)} | more
 
 
 class Server:

@@ -27,6 +27,7 @@ __all__ = [
     "Origin",
     "Resume",
     "Review",
+    "allowed_environ",
     "argv_of",
     "environ_of",
     "overrides_of",
@@ -46,6 +47,10 @@ ALLOWED_ENVIRON = (
     "SSL_CERT_FILE", "SSL_CERT_DIR",
 )  # fmt: skip
 """What of the owner's environment reaches codex, besides `LC_*`. No key, no loader variable."""
+
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
+_EXEMPT = ("NO_PROXY", "no_proxy")
+_THIS_MACHINE = "127.0.0.1,::1,localhost"
 
 
 class Resume(msgspec.Struct, frozen=True, tag="resume"):
@@ -186,9 +191,21 @@ def overrides_of(request: ExecRequest) -> dict[str, _Stated]:
     return overrides
 
 
+def allowed_environ(ambient: Mapping[str, str]) -> dict[str, str]:
+    """What of `ambient` reaches every codex. A proxy in it never gets what is for this machine.
+
+    Codex would send it there, in the open and with the login: to a recorder, or to a model of one's own.
+    """
+    environ = {name: value for name, value in ambient.items() if name in ALLOWED_ENVIRON or name.startswith("LC_")}
+    if any(name in environ for name in _PROXIES):
+        said = next((environ[name] for name in _EXEMPT if name in environ), "")
+        environ |= dict.fromkeys(_EXEMPT, ",".join(filter(None, (said, _THIS_MACHINE))))
+    return environ
+
+
 def environ_of(request: ExecRequest, ambient: Mapping[str, str], temporary: Path) -> dict[str, str]:
     """The environment of codex: the allow-list, a private TMPDIR, and what the owner named."""
-    environ = {name: value for name, value in ambient.items() if name in ALLOWED_ENVIRON or name.startswith("LC_")}
+    environ = allowed_environ(ambient)
     return (
         environ | request.extra_environ | request.tools_environ | {"PATH": request.tools_path, "TMPDIR": str(temporary)}
     )
