@@ -6,6 +6,7 @@ with its input. None is started with an environment, sandbox or login that the c
 
     binary.py   which codex, which version, what it can do
     home.py     which login, which provider, a private home
+    config_file.py  a file of codex's configuration as a table
     dotenv.py   the variables that codex takes from its home by itself
     command.py  a typed request as argv, environment and prompt
     overrides.py  which keys and profiles a caller may add

@@ -10,17 +10,17 @@ refresh token.
 import base64
 import binascii
 import os
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import tomli_w
 
+from armarius.codex.config_file import read_config
 from armarius.errors import DataError, HostError
 from armarius.files import private_folder, read_bounded, write_atomic
 
-__all__ = ["Login", "Owner", "check_fresh", "make_private_home", "read_config", "read_login", "read_owner"]
+__all__ = ["Login", "Owner", "check_fresh", "make_private_home", "read_login", "read_owner"]
 
 _CONFIG = "config.toml"
 _AUTH = "auth.json"
@@ -143,16 +143,6 @@ def _flaws_of(path: Path) -> tuple[Literal["link", "exposed"], ...]:
     seen = path.stat()
     is_exposed = bool(seen.st_mode & 0o077) or seen.st_uid != os.geteuid()
     return (*link, "exposed") if is_exposed else link
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A configuration file of Codex as a table, empty when there is none; DataError when it is no TOML."""
-    if not path.exists():
-        return {}
-    try:
-        return tomllib.loads(read_bounded(path, _LARGEST).decode())
-    except (ValueError, RecursionError) as error:
-        raise DataError("codex-config", f"{path}: {error}", "correct it; Armarius reads TOML 1.0") from error
 
 
 def check_fresh(owner: Owner, until_us: int) -> None:

@@ -8,13 +8,13 @@ it, never an empty one.
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from armarius.codex.config_file import parse_config
 from armarius.errors import DataError
 from armarius.files import read_bounded
 
@@ -80,7 +80,7 @@ def read_layers(
 
     def take(origin: Origin, path: Path, limit: int = _LARGEST) -> None:
         if path.exists() or path.is_symlink():
-            tables.append((origin, path, _read(path, limit)))
+            tables.append((origin, path, parse_config(read_bounded(path, limit), str(path))))
 
     take("system", system / "config.toml")
     take("user", codex_home / "config.toml")
@@ -162,10 +162,3 @@ def _each_marker(tables: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
             raise DataError("codex-config", f"project_root_markers: {error}", "make it a list of names") from error
         if said is not None:
             yield said
-
-
-def _read(path: Path, limit: int) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_bounded(path, limit).decode())
-    except (ValueError, RecursionError) as error:
-        raise DataError("codex-config", f"{path}: {error}", "correct it; Armarius reads TOML 1.0") from error

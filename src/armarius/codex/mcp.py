@@ -15,7 +15,7 @@ import msgspec
 import tomli_w
 
 from armarius.codex.app_server import Server
-from armarius.codex.home import read_config
+from armarius.codex.config_file import read_config
 from armarius.codex.protocol import Method, Wire
 from armarius.files import private_folder
 

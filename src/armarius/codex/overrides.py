@@ -14,9 +14,9 @@ from typing import Any, cast
 
 from armarius.codex.billing import RECORDER, is_recorder_profile
 from armarius.codex.command import ConfigValue
+from armarius.codex.config_file import read_config
 from armarius.codex.layers import MONEY
 from armarius.errors import DataError, Refused, UsageError, nearest
-from armarius.files import read_bounded
 
 __all__ = ["HARMLESS", "check_override", "check_profile", "parse_override"]
 
@@ -50,7 +50,6 @@ _OWN_TOOLS = "mcp_servers"
 """The owner's own file may bring his own tools along; a caller's `--config` may not."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_LARGEST = 1 << 20
 
 
 def parse_override(text: str) -> tuple[str, ConfigValue]:
@@ -89,7 +88,7 @@ def check_profile(codex_home: Path, name: str) -> frozenset[str]:
         raise UsageError("profile-name", f"{name!r} is no name of a profile", "letters, digits, - and _")
     path = codex_home / f"{name}.config.toml"
     config = codex_home / "config.toml"
-    base = _read(config) if config.exists() else {}
+    base = read_config(config)
     legacy = base.get("profiles")
     if base.get("profile") == name or (isinstance(legacy, dict) and name in cast("dict[str, Any]", legacy)):
         raise DataError(
@@ -104,7 +103,7 @@ def check_profile(codex_home: Path, name: str) -> frozenset[str]:
             f"no profile {name!r}: {path} does not exist, and codex would run without it",
             nearest(name, known) if known else "make that file",
         )
-    table = _read(path)
+    table = read_config(path)
     is_recorder = name == RECORDER and is_recorder_profile(table)
     keys = _keys({key: value for key, value in table.items() if not (is_recorder and key in MONEY)})
     for key in keys:
@@ -129,10 +128,3 @@ def _keys(table: dict[str, Any], above: str = "") -> list[str]:
 
 def _offer(key: str, allowed: tuple[str, ...] = HARMLESS) -> str:
     return nearest(key, allowed).replace("known: ", "allowed: ")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_bounded(path, _LARGEST).decode())
-    except (ValueError, RecursionError) as error:
-        raise DataError("codex-config", f"{path}: {error}", "correct it; Armarius reads TOML 1.0") from error

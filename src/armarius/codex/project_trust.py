@@ -7,12 +7,11 @@ own `.codex/config.toml` names: a cloned repository would bring programs along. 
 """
 
 import os
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from armarius.codex.config_file import read_config
 from armarius.codex.layers import SYSTEM
 from armarius.errors import DataError
 from armarius.files import read_bounded
@@ -20,7 +19,6 @@ from armarius.settings import is_repository, project_root
 
 __all__ = ["undecided"]
 
-_LARGEST = 1 << 20
 _LONGEST = 4096
 
 
@@ -37,7 +35,7 @@ def undecided(codex_home: Path, cwd: Path, profile: str | None = None, *, system
     names = _names(cwd)
     files = [system / "config.toml", codex_home / "config.toml"]
     files += [codex_home / f"{profile}.config.toml"] if profile is not None else []
-    said = {name for path in files if path.exists() for name in _decided(path)}
+    said = {name for path in files for name in _decided(path)}
     return () if said & set(names) else names
 
 
@@ -62,8 +60,7 @@ def _main_worktree(root: Path) -> tuple[Path, ...]:
 
 def _decided(path: Path) -> list[str]:
     try:
-        table: dict[str, Any] = tomllib.loads(read_bounded(path, _LARGEST).decode())
-        projects = msgspec.convert(table, _Projects).projects
-    except (ValueError, RecursionError) as error:  # also what is no table of projects
+        projects = msgspec.convert(read_config(path), _Projects).projects
+    except msgspec.ValidationError as error:
         raise DataError("codex-config", f"{path}: {error}", "correct it; Armarius reads TOML 1.0") from error
     return [name for name, project in projects.items() if project.trust_level is not None]

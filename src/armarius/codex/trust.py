@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from armarius.codex.app_server import Server
+from armarius.codex.config_file import parse_config
 from armarius.codex.hooks_file import Place
 from armarius.codex.hooks_protocol import CONFIG_WRITE, HOOKS_LIST, ConfigEdit, ConfigWrite, HooksList, HooksOfFolder
 from armarius.errors import DataError
@@ -45,7 +46,7 @@ def give_trust(server: Server, hashes: Mapping[str, str]) -> None:
 
 def trusted(config: str, where: str) -> dict[str, str]:
     """The hash that each key was trusted with."""
-    state = _state(_parsed(config, where))
+    state = _state(parse_config(config, where))
     return {key: entry["trusted_hash"] for key, entry in state.items() if "trusted_hash" in entry}
 
 
@@ -55,15 +56,15 @@ def without_trust(config: str, keys: "set[str] | frozenset[str]", before: str, w
     `before` is what it was when they were not there yet: when nothing but empty lines differs from it,
     it is `before` again, because Codex moves those.
     """
-    wanted = _parsed(config, where)
+    wanted = parse_config(config, where)
     state = _state(wanted)
     for key in keys & state.keys():
         del state[key]
     result = _without_tables(config, keys)
-    if not state and not _has_state(_parsed(before, where)):
+    if not state and not _has_state(parse_config(before, where)):
         result = _without_tables(result, {""})
         wanted.get("hooks", {}).pop("state", None)
-        if "hooks" not in _parsed(before, where) and not wanted.get("hooks", {"": None}):
+        if "hooks" not in parse_config(before, where) and not wanted.get("hooks", {"": None}):
             del wanted["hooks"]
     if not _says(result, wanted):
         raise DataError(
@@ -150,17 +151,10 @@ def _quoted(key: str) -> str:
     return f'"{escaped}"'
 
 
-def _parsed(config: str, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(config)
-    except (ValueError, RecursionError) as error:
-        raise DataError("codex-config", f"{where}: {error}", "correct it; Armarius reads TOML 1.0") from error
-
-
 def _says(config: str, wanted: dict[str, Any]) -> bool:
     try:
-        return tomllib.loads(config) == wanted
-    except tomllib.TOMLDecodeError:
+        return parse_config(config, "") == wanted
+    except DataError:
         return False
 
 
