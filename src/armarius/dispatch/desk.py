@@ -69,12 +69,7 @@ class Desk:
     ) -> RunRequest:
         """The wish as a request; UsageError, DataError or Refused when it may not be one."""
         options = checked_options(options)
-        if not checked_text(prompt, "the prompt").strip() and origin is None:
-            raise UsageError("prompt-empty", "the prompt is empty", "say what is to be done")
-        check_length(prompt)
-        _check_words(options)
-        if options.ephemeral and origin is not None:
-            raise UsageError("ephemeral", "only a new thread can be ephemeral", "leave it out")
+        _check_wish(prompt, options, origin)
         cwd = _folder(options.cwd or _current(), "-C")
         limits = configuration.load(cwd, self.settings.environ)
         sandbox = _sandbox(options.sandbox or Sandbox.READ_ONLY.flag)
@@ -190,7 +185,12 @@ def _here() -> tuple[int, int]:
     return os.getpid(), threading.get_ident()
 
 
-def _check_words(options: Options) -> None:
+def _check_wish(prompt: str, options: Options, origin: Origin | None) -> None:
+    if not checked_text(prompt, "the prompt").strip() and origin is None:
+        raise UsageError("prompt-empty", "the prompt is empty", "say what is to be done")
+    check_length(prompt)
+    if options.ephemeral and origin is not None:
+        raise UsageError("ephemeral", "only a new thread can be ephemeral", "leave it out")
     for name in ("model", "effort", "service_tier"):
         word: str | None = getattr(options, name)
         if word is not None and not word.isprintable():
