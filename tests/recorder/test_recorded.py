@@ -1,6 +1,7 @@
 """What the record says, and what a recorder must not get wrong: each row of the weak points of its model."""
 
 import json
+import os
 import resource
 import threading
 import tracemalloc
@@ -130,6 +131,25 @@ def test_r2_the_words_of_the_user_are_kept_whole_and_context_is_not_taken_for_th
     ask(recorder, request(context, agents, user(words), instructions="i" * 15_000), session_id="s")
     [session] = list_sessions(recorder.journal).sessions
     assert session.turns[0].said == [words]
+
+
+def test_r2_what_codex_writes_around_an_image_is_not_what_its_user_said(recorder: Recorder) -> None:
+    """As Codex 0.144 and 0.169 send `-i screen.png`."""
+    label = {"type": "input_text", "text": '<image name=[Image #1] path="/home/ann/screen.png">'}
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+    content = [label, image, {"type": "input_text", "text": "</image>"}, {"type": "input_text", "text": "mend this"}]
+    ask(recorder, request(user("") | {"content": content}), session_id="s")
+    ask(recorder, request(user("<image>")), session_id="other")
+    sessions = {one.session: one.turns for one in list_sessions(recorder.journal).sessions}
+    assert [turn.said for turn in sessions["s"]] == [["mend this"]]
+    assert [turn.said for turn in sessions["other"]] == [["<image>"]]
+
+
+@pytest.mark.parametrize("name", [5, {"a": 1}, [1], "", None])
+def test_r2_words_are_read_whatever_the_id_of_their_item_is(recorder: Recorder, name: Any) -> None:
+    ask(recorder, request(user("go") | {"id": name}), session_id="s")
+    [session] = list_sessions(recorder.journal).sessions
+    assert [turn.said for turn in session.turns] == [["go"]]
 
 
 def test_r3_rounds_of_tool_calls_are_one_turn_and_upload_nothing_as_two(recorder: Recorder) -> None:
@@ -334,6 +354,65 @@ def test_an_output_that_the_last_event_leaves_out_is_rebuilt(
     assert json.loads(bytes(exchange.output[0]))["content"][0]["text"] == "rebuilt"
 
 
+def called(name: str | None, **fields: Any) -> dict[str, Any]:
+    item = {"type": "function_call", "call_id": name, "arguments": f"of {name}"} | fields
+    return item | ({"id": name} if name else {})
+
+
+def finished(item: dict[str, Any], *deltas: str, **where: Any) -> list[bytes]:
+    """The events of one item; `where` is what they say of its place."""
+    named = {"item_id": item["id"]} if "id" in item else {}
+    added = event("response.output_item.added", item=item | {"arguments": ""}, **where)
+    kind = "response.function_call_arguments.delta"
+    return [
+        added,
+        *(event(kind, delta=text, **named, **where) for text in deltas),
+        event("response.output_item.done", item=item, **where),
+    ]
+
+
+A, B = called("a"), called("b")
+
+
+@pytest.mark.parametrize(
+    ("said", "last", "wanted"),
+    [
+        ([*finished(A, "of", output_index=0), *finished(B, "of", output_index=0)], None, [A, B]),
+        ([*finished(A, "of "), *finished(B, "of ")], None, [A, B]),
+        ([*finished(called(None), "of "), *finished(called(None, arguments="2"), "2")], None, None),
+        ([finished(B, output_index=1)[-1], finished(A, output_index=0)[-1]], None, [A, B]),
+        ([finished(A, output_index=0)[-1], finished(A, output_index=0)[-1]], None, [A]),
+        ([*finished(A, output_index=0), *finished(B, output_index=1)], [B], [A, B]),
+        (finished(A, output_index=0), [A | {"id": "another id", "status": "completed"}], [A]),
+        (finished(A, output_index=0), [A | {"status": "completed"}], [A | {"status": "completed"}]),
+        (finished(A, output_index=0), [B, called("c")], [A, B, called("c")]),
+        ([], [A, B], [A, B]),
+    ],
+    ids=[
+        *(
+            "one place for all",
+            "no places",
+            "no places and no ids",
+            "other order",
+            "said twice",
+            "the last leaves one out",
+        ),
+        *("the last calls it otherwise", "the last says more of it", "the last says others", "only the last says them"),
+    ],
+)
+@pytest.mark.parametrize("padding", [0, 200_000], ids=["kept as it came", "too long for that"])
+def test_an_item_that_was_finished_is_recorded_once_whatever_is_said_of_its_place_and_at_the_end(
+    said: list[bytes], last: list[dict[str, Any]] | None, wanted: list[dict[str, Any]] | None, padding: int
+) -> None:
+    answer, lines = Answer(), EventStream()
+    end = event("response.completed", response={"id": "r", "output": last or []})
+    for piece in (*said, event("response.ping.x", obfuscation="x" * padding), end):
+        answer.take(lines.feed(piece))
+    items = [json.loads(bytes(item)) for item in answer.output]
+    assert items == (wanted or [called(None), called(None, arguments="2")])
+    assert answer.end == "completed"
+
+
 def test_r8_an_answer_that_makes_no_sense_is_forwarded_untouched(recorder: Recorder, provider: Provider) -> None:
     strange = [b"data: {\n\n", b"data: [DONE]\n\n", b"data: \xff\xfe\n\n", b'data: {"type": 7}\n\n', b"\n\n\n:\n\n"]
     strange += [b'data: {"type":"response.output_item.done","output_index":-1,"item":7}\n\n']
@@ -491,6 +570,22 @@ def test_one_module_of_the_recorder_has_the_proxys_sockets_and_one_those_of_its_
     for source in read_tree(Path(recorder_part.__file__).parent):
         found = {one.module for one in source.imports() if one.module in wired}
         assert found <= allowed.get(source.path, set()), (source.path, found)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to nothing"])
+def test_what_is_no_file_in_the_place_of_a_journal_is_said_and_hides_no_other(recorder: Recorder, kind: str) -> None:
+    ask(recorder, request(user("here")), session_id="s")
+    place = recorder.journal / "journal_0.jsonl"
+    match kind:
+        case "pipe":
+            os.mkfifo(place)
+        case "folder":
+            place.mkdir()
+        case _:
+            place.symlink_to("nowhere")
+    found = list_sessions(recorder.journal)
+    assert [session.session for session in found.sessions] == ["s"]
+    assert found.broken == (f"{place}:0",)
 
 
 def test_a_journal_that_was_deleted_goes_on_in_a_new_file(recorder: Recorder) -> None:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from armarius.clock import SystemClock
+from armarius.errors import DataError
 from armarius.recorder.exchange import Exchange, line_of
 from armarius.recorder.identity import Identity
 from armarius.recorder.journal import Place
@@ -285,6 +286,35 @@ def test_a_history_that_is_recorded_whole_again_says_nothing_twice(world: World)
     assert [len(one.tool_results) for one in whole.turns] == [1, 0]
 
 
+@pytest.mark.parametrize(
+    ("last", "prompt", "results"),
+    [
+        ([user("now", "u3")], "now", 0),
+        ([user("now", "u3"), call("c2", cmd="x"), result("c2", "y")], "now", 1),
+    ],
+    ids=["at a turn's beginning", "in the middle of one"],
+)
+def test_a_session_that_began_without_the_recorder_has_the_words_of_the_turn_alone(
+    world: World, last: list[msgspec.Raw], prompt: str, results: int
+) -> None:
+    before = [user("long ago", "u1"), call("c1", cmd="x"), result("c1", "y"), user("then", "u2"), said("done", "a2")]
+    world.take("s", "t3", [*before, *last], [said("ok", "a3")], base=None)
+    [turn] = read_session(world.objects, "s").turns
+    assert (turn.prompt_text, turn.response_text, len(turn.tool_results)) == (prompt, "ok", results)
+
+
+def test_the_output_of_a_call_that_only_a_compaction_was_told_is_a_result_of_its_turn(world: World) -> None:
+    world.take("s", "t1", [user("go", "u1")], [call("c1", cmd="x")])
+    compaction = {"identity": {"kind": "compaction"}}
+    world.take("s", "t1", [result("c1", "exited with code 3"), user("summarize", "u9")], [], **compaction)
+    world.take("s", "t1", [user("go", "u1"), said("summary", "a0")], [said("done", "a1")], base=None)
+    world.take("s", "t9", [result("c9", "of nobody")], [], **compaction)
+    world.snapshots.write_due(every=True)
+    [turn] = read_session(world.objects, "s").turns
+    assert (turn.prompt_text, turn.response_text, turn.end) == ("go", "done", "completed")
+    assert [(one["tool_name"], one["error_type"]) for one in turn.tool_results] == [("exec_command", "exit 3")]
+
+
 def test_what_was_recorded_before_snapshots_were_asked_for_stays_here(objects: Objects, tmp_path: Path) -> None:
     world = World(objects, tmp_path / "first")
     (tmp_path / "first" / "journal").mkdir(parents=True)
@@ -313,6 +343,47 @@ def test_a_place_that_cannot_be_written_to_loses_nothing(tmp_path: Path) -> None
     world.snapshots.write_due()
     assert [part["num_turns"] for part in world.stored] == [1]
     assert world.snapshots.state.trouble is None
+
+
+UNREADABLE = {
+    "bytes": b'{"session_id": "\xff"}',
+    "nested": b'{"x": ' + b"[" * 100_000,
+    "types": b'{"session_id": 1}',
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("theirs", UNREADABLE.values(), ids=UNREADABLE)
+def test_an_object_that_is_no_part_but_has_its_key_holds_up_no_session(world: World, theirs: bytes) -> None:
+    world.turn("a", 1)
+    [key] = world.keys
+    world.objects.create(key.replace("000001", "000002"), theirs)
+    world.turn("a", 2)
+    world.turn("b", 1)
+    assert [key.rpartition("-")[2] for key in world.keys] == ["000001.json", "000003.json", "000001.json"]
+    assert world.snapshots.state.trouble is None
+    with pytest.raises(DataError, match="no snapshot"):
+        read_session(world.objects, "a")
+
+
+@pytest.mark.parametrize("garbage", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_line_of_the_log_or_the_journal_that_cannot_be_read_stops_nothing(
+    objects: Objects, tmp_path: Path, garbage: bytes
+) -> None:
+    world = World(objects, tmp_path)
+    world.turn("s", 1)
+    [log] = (tmp_path / "state").iterdir()
+    log.write_bytes(garbage + b"\n" + log.read_bytes())
+    world.start()
+    spoilt = world.exchange("s", "t2", [user("lost", "u2")], [said("lost", "a2")])
+    Path(spoilt.place.path).write_bytes(
+        b"".join(world.lines[:-1]) + (garbage + b"\n").ljust(spoilt.place.size, b"\n")[: spoilt.place.size]
+    )
+    world.snapshots.take(spoilt)
+    world.snapshots.write_due()
+    world.lines[-1] = b"\n" * spoilt.place.size
+    world.turn("s", 3)
+    assert [turn.prompt_text for turn in read_session(objects, "s").turns] == ["do 1", "do 3"]
 
 
 def test_two_recorders_of_one_session_write_over_nothing(world: World, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from armarius.recorder.pull import Skills
 from armarius.recorder.snapshots import read_session
 from armarius.recorder.team import Team, TeamPlan, open_team
 from armarius.skills.bundle import Bundle, bundle_of
-from armarius.skills.hub import Listing, key_of, manifest_line
+from armarius.skills.hub import MANIFEST, Listing, key_of, manifest_line
 from armarius.skills.managed import Managed
 from armarius.store.objects import Missing, open_objects
 from armarius.testing.clock import FakeClock
@@ -207,6 +207,43 @@ def test_a_job_that_failed_publishes_nothing(tmp_path: Path, service: EvolveServ
     assert "no budget" in str(orders.evolution.state.trouble)
 
 
+@pytest.mark.parametrize("kept", [b'{"job": "\xff"}', b'{"waiting": ' + b"[" * 100_000, b"", b"[]"])
+def test_what_was_kept_of_orders_and_cannot_be_read_stops_no_recorder(
+    tmp_path: Path, service: EvolveService, kept: bytes
+) -> None:
+    orders = Orders(tmp_path, service)
+    orders.evolution.note("sessions/a-000001.json")
+    orders.until_done()
+    next((tmp_path / "kept").iterdir()).write_bytes(kept)
+    orders.start()
+    orders.evolution.note("sessions/a-000002.json")
+    orders.until_done()
+    assert orders.pulls == 2
+
+
+def test_a_job_that_the_service_forgot_is_ordered_again_with_its_key(tmp_path: Path, service: EvolveService) -> None:
+    orders = Orders(tmp_path, service)
+    orders.evolution.note("sessions/a-000001.json")
+    orders.evolution.step()
+    [name] = service.jobs
+    service.jobs.clear()  # it was started again, and keeps nothing
+    assert orders.evolution.step()
+    assert "forgotten" in str(orders.evolution.state.trouble)
+    orders.until_done()
+    assert (list(service.jobs), orders.pulls, orders.evolution.state.failed) == ([name], 1, 0)
+
+
+def test_a_service_that_forgets_every_job_is_not_asked_for_ever(tmp_path: Path, service: EvolveService) -> None:
+    orders = Orders(tmp_path, service)
+    orders.evolution.note("sessions/a-000001.json")
+    for _ in range(30):
+        if orders.evolution.step() is None:
+            break
+        service.jobs.clear()
+    assert (orders.pulls, orders.evolution.state.failed, len(service.orders)) == (0, 1, 4)
+    assert "404" in str(orders.evolution.state.trouble)
+
+
 def test_skillclaw_is_asked_once_even_if_its_answer_was_lost(tmp_path: Path, service: EvolveService) -> None:
     orders = Orders(tmp_path, service, api="skillclaw")
     orders.evolution.note("sessions/a-000001.json")
@@ -267,6 +304,16 @@ def test_a_hub_in_trouble_changes_nothing_and_is_asked_more_rarely(tmp_path: Pat
         wait_for(lambda: "leads elsewhere" in str(team.skills and team.skills.trouble), "no redirect is followed")
         assert said[0].startswith("SKILLS: ")
     assert ("GET", "/elsewhere", 404) not in service.requests
+
+
+def test_of_many_skills_that_cannot_be_taken_some_are_named_and_the_rest_counted(
+    tmp_path: Path, service: EvolveService
+) -> None:
+    service.hub[MANIFEST] = b"".join(b"line %d\n" % number for number in range(80))
+    with open_team(plan(tmp_path, skills=f"{service.url}/hub"), FakeClock(), list[str]().append) as team:
+        assert team.skills
+        assert len(team.skills.kept) == 51
+        assert team.skills.kept[-1] == "and 30 more"
 
 
 def test_polls_have_jitter_and_back_off(tmp_path: Path) -> None:

@@ -356,6 +356,33 @@ def test_a_hub_where_nothing_was_published_yet_is_empty(world: World) -> None:
 # -------------------------------------------------------------------- relevance
 
 
+def test_a_hub_that_is_not_there_any_more_removes_nothing(world: World) -> None:
+    world.hub.publish("pdf", skill("pdf"))
+    world.sync()
+    del world.hub.objects[MANIFEST]
+    synced = world.sync()
+    assert (synced.removed, len(synced.kept)) == ((), 1)
+    world.hub.list()
+    assert world.says("pdf")
+    world.hub.objects[MANIFEST] = b""
+    assert world.sync().removed == ("pdf",)
+
+
+def test_a_hub_of_too_many_skills_is_said_and_removes_none(world: World) -> None:
+    world.hub.publish("zlast", skill("zlast"))
+    assert world.sync().added == ("zlast",)
+    line = manifest_line(world.hub.bundles["zlast"])
+    many = b"".join(line.replace(b"zlast", b"many%d" % number) for number in range(10_000))
+    world.hub.objects[MANIFEST] = many + line
+    listing = world.source.listing(None)
+    assert listing
+    assert len(listing.skills) == 2_000
+    assert "2,000" in listing.refused[0]
+    world.hub.objects = {key: data for key, data in world.hub.objects.items() if key == MANIFEST or "zlast" in key}
+    assert world.sync().removed == ()
+    assert world.says("zlast")
+
+
 def test_rare_words_tell_more_than_common_ones() -> None:
     texts = ["read a file", "read a table", "read the tables of a pdf", "write"]
     fits = relevance("please read the pdf", texts)

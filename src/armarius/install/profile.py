@@ -27,7 +27,7 @@ from armarius.install.record import Kept, Theirs, digest
 from armarius.recorder.access import DEFAULT_LISTEN, TOKEN_HEADER, Listen
 from armarius.recorder.secret import made_once
 
-__all__ = ["PROFILE", "Profile", "ProfileReport", "client_token", "profile_text", "serve_command"]
+__all__ = ["PROFILE", "Profile", "ProfileReport", "client_token", "profile_text", "read_token", "serve_command"]
 
 PROFILE = "armarius"
 _LEGACY = "skillclaw"
@@ -63,7 +63,11 @@ class _Record(msgspec.Struct, frozen=True):
 
 def client_token(folder: Path, clock: Clock) -> str:
     """The token without which nobody may use the recorder of this user; made once."""
-    path = made_once(folder / "token", clock)
+    return read_token(made_once(folder / "token", clock))
+
+
+def read_token(path: Path) -> str:
+    """The token in a file; DataError when there is none."""
     token = read_bounded(path, 1024).decode("ascii", "replace").strip()
     if not re.fullmatch(r"[A-Za-z0-9_-]{32,}", token):
         raise DataError("token", f"{path} holds no token", "remove it, and run `armarius proxy install` again")
@@ -217,7 +221,7 @@ class Profile:
             return None
         try:
             return msgspec.json.decode(read_bounded(path, _LARGEST), type=_Record)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise DataError("record-broken", f"{path}: {error}", "see the copies beside it, then remove it") from error
 
     def _locked(self) -> AbstractContextManager[None]:

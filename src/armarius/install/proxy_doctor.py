@@ -14,9 +14,9 @@ import msgspec
 from armarius.codex.home import read_login
 from armarius.errors import ArmariusError
 from armarius.install.detour import detour
-from armarius.install.profile import PROFILE, Profile, serve_command
+from armarius.install.profile import PROFILE, Profile, read_token, serve_command
 from armarius.lanes.billing import billing_of
-from armarius.recorder.access import TOKEN_HEADER
+from armarius.recorder.access import TOKEN_HEADER, parse_listen
 from armarius.recorder.asking import ask_state
 from armarius.recorder.journal import why_unwritable
 from armarius.recorder.state import ProxyState
@@ -56,7 +56,8 @@ def status_of(settings: Settings) -> ProxyStatus:
     path = settings.codex_home / f"{PROFILE}.config.toml"
     provider = _provider(path)
     base = provider.base_url
-    state = ask_state(base, provider.http_headers.get(TOKEN_HEADER, "")) if base else None
+    is_here = base is not None and _is_here(base)
+    state = ask_state(base, provider.http_headers.get(TOKEN_HEADER, "")) if base and is_here else None
     return ProxyStatus(str(path), base, state)
 
 
@@ -73,6 +74,15 @@ def examine(settings: Settings) -> ProxyDiagnosis:
         _legacy(settings),
     )
     return ProxyDiagnosis(findings, any(finding.verdict == "fail" for finding in findings))
+
+
+def _is_here(base_url: str) -> bool:
+    """Whether an address is one that a recorder could have."""
+    try:
+        parse_listen(urlsplit(base_url).netloc)
+    except (ArmariusError, ValueError):
+        return False
+    return True
 
 
 class _Provider(msgspec.Struct):
@@ -96,11 +106,18 @@ def _provider(path: Path) -> _Provider:
 def _profile(settings: Settings, status: ProxyStatus) -> ProxyFinding:
     if status.base_url is None:
         return ProxyFinding("profile", "fail", f"no profile at {status.profile}", "run `armarius proxy install`")
+    if not _is_here(status.base_url):
+        found = f"{status.profile} leads to {status.base_url}, where no recorder can be"
+        return ProxyFinding("profile", "fail", found, "run `armarius proxy install`")
     mode = Path(status.profile).stat().st_mode & 0o077
     if mode:
         return ProxyFinding("profile", "warn", "others can read its token", f"chmod 600 {status.profile}")
-    token = settings.recorder / "token"
-    if not token.exists() or token.read_text().strip() not in Path(status.profile).read_text():
+    path = settings.recorder / "token"
+    try:
+        token = read_token(path) if path.exists() else None
+    except ArmariusError as error:
+        return ProxyFinding("profile", "fail", error.message, error.hint)
+    if token is None or token != _provider(Path(status.profile)).http_headers.get(TOKEN_HEADER):
         return ProxyFinding("profile", "fail", "its token is not the recorder's", "run `armarius proxy install`")
     return ProxyFinding("profile", "ok", f"{status.profile} leads to {status.base_url}")
 

@@ -1,16 +1,21 @@
 """What the model said, out of the events in which it said it.
 
-Owns the end of a response, its usage, and its output: from the last event, or rebuilt from the events before
-it where that one leaves it out, or where it never came. Does not own bytes (sse.py).
-Invariant: deltas are not decoded unless they are needed, and never kept without bound.
+Owns the end of a response, its usage, and its output: from the last event, or from the events before it where that
+one leaves something out, says something else, or never came. Does not own bytes (sse.py) or an item that comes in
+pieces (parts.py).
+Invariant: an item that was finished is in the output, because Codex acts on it whatever the last event says; deltas
+are not decoded unless they are needed, and never kept without bound.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
 
+from armarius.recorder.history import id_of
+from armarius.recorder.parts import ItemEvent, Parts
 from armarius.recorder.sse import event_at, payload_of
 
 __all__ = ["Answer", "End"]
@@ -68,41 +73,25 @@ class _Completion(msgspec.Struct):
     response: _Completed
 
 
-class _Event(msgspec.Struct):
-    type: Any = None
-    response: _Response | None = None
-    output_index: Any = None
-    item: msgspec.Raw = msgspec.Raw(b"null")
-    content_index: Any = None
-    summary_index: Any = None
-    delta: Any = None
-    text: Any = None
-    refusal: Any = None
-    arguments: Any = None
-    input: Any = None
-    code: Any = None
-
-
 class _Type(msgspec.Struct):
     type: Any = None
 
 
 _type = msgspec.json.Decoder(_Type)
 _whole = msgspec.json.Decoder(_Whole)
-_event = msgspec.json.Decoder(_Event)
 _completion = msgspec.json.Decoder(_Completion)
 _outputs = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
 _BROKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
-class _Part(msgspec.Struct):
-    """An item that is on its way. `done` is the whole of it, `opened` its beginning, `pieces` are its texts: for each
-    its place among others of the kind, and what it is.
-    """
+class _Event(ItemEvent):
+    """An event before the last."""
 
-    done: msgspec.Raw | None = None
-    opened: dict[str, Any] | None = None
-    pieces: dict[tuple[int, str], list[str]] = {}
+    response: _Response | None = None
+
+
+_event = msgspec.json.Decoder(_Event)
+_FINISHED, _ITEM = b'"response.output_item.done"', b'"item":'
 
 
 class Answer:
@@ -113,7 +102,8 @@ class Answer:
     def __init__(self) -> None:
         self._kept = list[bytes]()
         self._size = 0
-        self._parts = dict[int, _Part]()
+        self._parts: Parts | None = None
+        """What was kept before, once it was too much."""
         self.id: str | None = None
         self.model: str | None = None
         self.end: End | None = None
@@ -159,7 +149,7 @@ class Answer:
             pass
         else:
             if said.output:
-                self.end, self.output = "completed", said.output
+                self.end, self.output = "completed", self._all_of(said.output)
                 self.id, self.model, self.usage = said.id, said.model or self.model, said.usage
                 self._forget()
                 return True
@@ -188,7 +178,7 @@ class Answer:
         for event in _others_in(b"".join(self._kept)):
             if self._ends(event):
                 return  # something came after it that should not have
-        self.output = self._rebuilt()
+        self.output = self._fold().items()
         if self.error is not None:
             self.end = "failed"
 
@@ -207,64 +197,70 @@ class Answer:
         if event.type == "error" and self.error is None:
             self.error = msgspec.Raw(payload)
         output = _items(event.response.output) if event.response else ()
-        if not output or self.id is None:
-            rebuilt = self._rebuilt()
-            output = output or rebuilt
-        self.output = output
+        if self.id is None:
+            self._fold()
+        self.output = self._all_of(output) if output else self._fold().items()
         self._forget()
 
     def _forget(self) -> None:
         self._kept.clear()
-        self._parts.clear()
+        self._parts = None
 
-    # ---------------------------------------------------------------- rebuilding
+    def _all_of(self, output: tuple[msgspec.Raw, ...]) -> tuple[msgspec.Raw, ...]:
+        """The output that the last event tells; before it, where it contradicts them, the items that were finished."""
+        kept = b"".join(self._kept)
+        if self._parts is None and _tells_again(output, kept):
+            return output
+        finished = [*(self._parts.finished() if self._parts else ()), *_finished_in(kept)]
+        told, done = {id_of(item) for item in output}, {id_of(item) for item in finished}
+        if len(output) >= len(finished) and done - {None} <= told:
+            return output
+        said = self._fold().finished()
+        known = {*done - {None}, *map(_without_id, said)}
+        return (*said, *(item for item in output if id_of(item) not in known and _without_id(item) not in known))
 
-    def _rebuilt(self) -> tuple[msgspec.Raw, ...]:
-        self._fold()
-        items = (_item(self._parts[index]) for index in sorted(self._parts))
-        return tuple(item for item in items if item is not None)
-
-    def _fold(self) -> None:
+    def _fold(self) -> Parts:
         """Put the kept events into the items that they belong to; a finished item needs its pieces no more."""
+        parts = self._parts = self._parts or Parts()
         for block in b"".join(self._kept).split(b"\n\n"):
             try:
                 event = _event.decode(payload_of(block) or b"")
             except _BROKEN:
                 continue
-            self._put(event)
+            if event.type == "response.created":
+                begun = event.response or _Response()
+                self.id = self.id or _text(begun.id)
+                self.model = self.model or _text(begun.model)
+            else:
+                parts.put(event)
         self._kept.clear()
         self._size = 0
+        return parts
 
-    def _put(self, event: _Event) -> None:
-        kind = event.type
-        if not isinstance(kind, str):
-            return
-        if kind == "response.created":
-            begun = event.response or _Response()
-            self.id = self.id or _text(begun.id)
-            self.model = self.model or _text(begun.model)
-            return
-        index = event.output_index
-        if not isinstance(index, int):
-            index = len(self._parts) if event.item != _NULL else 0
-        if kind == "response.output_item.done":
-            self._parts[index] = _Part(done=event.item.copy())
-            return
-        part = self._parts.setdefault(index, _Part())
-        if part.done is not None:
-            return
-        if kind == "response.output_item.added":
-            part.opened = _object(event.item)
-            return
-        name, _, how = kind.removeprefix("response.").rpartition(".")
-        place = next((at for at in (event.summary_index, event.content_index) if isinstance(at, int)), 0)
-        if how == "delta" and isinstance(event.delta, str):
-            part.pieces.setdefault((place, name), []).append(event.delta)
-        elif how == "done":
-            texts = (event.text, event.refusal, event.arguments, event.input, event.code)
-            said = next((text for text in texts if isinstance(text, str)), None)
-            if said is not None:
-                part.pieces[place, name] = [said]
+
+def _tells_again(output: tuple[msgspec.Raw, ...], events: bytes) -> bool:
+    """Whether the items that `events` finish are those of `output` byte for byte, as they are nearly always."""
+    at = events.find(_FINISHED)
+    for item in output if at >= 0 else ():
+        place = events.find(_ITEM, at) + len(_ITEM)
+        if at < 0 or not events.startswith(bytes(item), place):
+            return False
+        at = events.find(_FINISHED, place + len(item))
+    return at < 0
+
+
+def _finished_in(events: bytes) -> Iterator[msgspec.Raw]:
+    """The items that events finish."""
+    at = events.find(_FINISHED)
+    while at >= 0:
+        before = events.rfind(b"\n\n", 0, at)
+        begin = before + 2 if before >= 0 else 0
+        block = event_at(events, begin)
+        with contextlib.suppress(*_BROKEN):
+            event = _event.decode(payload_of(block) or b"")
+            if event.type == "response.output_item.done":
+                yield event.item
+        at = events.find(_FINISHED, begin + len(block))
 
 
 _NULL = msgspec.Raw(b"null")
@@ -294,56 +290,17 @@ def _event_in(payload: bytes) -> _Whole:
         return _Whole()
 
 
+def _without_id(item: msgspec.Raw) -> bytes:
+    """What an item says; some providers give it another id when they repeat it."""
+    try:
+        fields = msgspec.json.decode(item, type=dict[str, Any])
+    except _BROKEN:
+        return bytes(item)
+    return msgspec.json.encode({name: fields[name] for name in sorted(fields) if name not in ("id", "status")})
+
+
 def _items(output: msgspec.Raw) -> tuple[msgspec.Raw, ...]:
     try:
         return _outputs.decode(output)
     except _BROKEN:
         return ()
-
-
-def _object(raw: msgspec.Raw) -> dict[str, Any] | None:
-    try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
-    except _BROKEN:
-        return None
-
-
-def _item(part: _Part) -> msgspec.Raw | None:
-    """An item as far as it came; one that was broken off says so."""
-    if part.done is not None:
-        return part.done
-    opened = dict(part.opened or {})
-    said = [(_TEXTS[name], "".join(part.pieces[at, name])) for at, name in sorted(part.pieces) if name in _TEXTS]
-    if not said and not opened:
-        return None
-    opened.setdefault("type", said[0][0].item if said else "message")
-    if opened["type"] == "message":
-        opened |= {"role": "assistant", "content": []}
-    listed = dict[str, list[dict[str, str]]]()
-    for text, words in said:
-        if text.kind is None:
-            opened[text.field] = words
-        else:
-            listed.setdefault(text.field, []).append({"type": text.kind, text.key: words})
-    return msgspec.Raw(msgspec.json.encode(opened | listed | {"status": "incomplete"}))
-
-
-class _Text(msgspec.Struct, frozen=True):
-    """Where a text that came in pieces belongs: in which items, in which of their fields, and what it is there."""
-
-    item: str
-    field: str
-    kind: str | None = None
-    key: str = "text"
-
-
-_TEXTS = {
-    "output_text": _Text("message", "content", "output_text"),
-    "refusal": _Text("message", "content", "refusal", "refusal"),
-    "reasoning_text": _Text("reasoning", "content", "reasoning_text"),
-    "reasoning_summary_text": _Text("reasoning", "summary", "summary_text"),
-    "function_call_arguments": _Text("function_call", "arguments"),
-    "mcp_call_arguments": _Text("mcp_call", "arguments"),
-    "custom_tool_call_input": _Text("custom_tool_call", "input"),
-    "code_interpreter_call_code": _Text("code_interpreter_call", "code"),
-}

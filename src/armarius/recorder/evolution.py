@@ -31,6 +31,8 @@ _FIRST_LOOK_S, _LONGEST_WAIT_S = 1.0, 300.0
 _MOST_TRIES = 50
 _MOST_SESSIONS = 1_000
 _ACCEPTED = (200, 201, 202)
+_FORGOTTEN = (404, 410)
+_MOST_FORGOTTEN = 3
 _LATER = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -92,7 +94,7 @@ class Evolution:
         name = hashlib.sha256(service.endpoint.shown.encode()).hexdigest()[:16]
         self._path = private_folder(folder) / f"{name}.json"
         self._kept = self._read()
-        self._tries = 0
+        self._tries = self._forgotten = 0
         self.state = EvolutionState(service.endpoint.shown, len(self._kept.waiting), job=self._kept.job)
 
     def note(self, key: str) -> None:
@@ -112,7 +114,7 @@ class Evolution:
                 None,
                 False,
             )
-            self._tries = 0
+            self._tries = self._forgotten = 0
             self._keep()
         try:
             wait = self._trigger() if self._api == "skillclaw" else self._follow() if kept.job else self._send()
@@ -141,6 +143,8 @@ class Evolution:
 
     def _follow(self) -> float | None:
         reply = self._service.ask("GET", f"/v1/jobs/{self._kept.job}")
+        if reply.status in _FORGOTTEN and self._forgotten < _MOST_FORGOTTEN:
+            return self._forgot()
         if reply.status not in _ACCEPTED:
             return self._refused(reply)
         job = _read_job(reply)
@@ -152,6 +156,14 @@ class Evolution:
             case _:
                 self._tries = min(self._tries + 1, 8)
                 return self._wait(_FIRST_LOOK_S * 1.5**self._tries)
+
+    def _forgot(self) -> float | None:
+        """The service does not know its job any more: the order is sent again, with the key that it had."""
+        text = f"{self.state.service} has forgotten job {self._kept.job}"
+        self._kept.job = None
+        self._forgotten += 1
+        self._keep()
+        return self._later(HostError("job-forgotten", text, "it is ordered again"))
 
     # ---------------------------------------------------------------- SkillClaw's way
 
@@ -216,7 +228,7 @@ class Evolution:
     def _read(self) -> _Kept:
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=_Kept)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError):
             return _Kept()
 
 

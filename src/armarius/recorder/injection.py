@@ -116,7 +116,7 @@ class Injector:
     def _kept(self, name: str) -> _Choice | None:
         try:
             return msgspec.msgpack.decode((self._folder / name).read_bytes(), type=_Choice)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError):
             return None
 
     def _decide(self, name: str, items: Sequence[msgspec.Raw]) -> _Choice:

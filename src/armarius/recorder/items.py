@@ -19,14 +19,20 @@ _CONTEXT = re.compile(
 )
 
 
+_IMAGE_LABEL = re.compile(r"\s*(?:<image\b.*>|</image>)\s*", re.DOTALL)
+"""What Codex writes around an image of the user's."""
+
+
 class _Content(msgspec.Struct):
+    type: Any = None
     text: Any = None
 
 
 class Item(msgspec.Struct):
     """The parts of an item that anybody here looks at; of unknown form, because nobody promised one."""
 
-    id: str | None = None
+    id: Any = None
+    """A text or nothing, once it is read."""
     type: Any = None
     role: Any = None
     content: Any = None
@@ -54,9 +60,12 @@ _item = msgspec.json.Decoder(Item)
 
 def read_item(raw: msgspec.Raw) -> Item:
     try:
-        return _item.decode(raw)
+        item = _item.decode(raw)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return Item()
+    if not isinstance(item.id, str):
+        item.id = None
+    return item
 
 
 def own_words(raw: msgspec.Raw) -> str:
@@ -85,7 +94,10 @@ def text_of(item: Item) -> str:
         parts = msgspec.convert(item.content or [], list[_Content])
     except msgspec.ValidationError:
         return ""
-    return "\n".join(part.text for part in parts if isinstance(part.text, str))
+    texts = [part.text for part in parts if isinstance(part.text, str)]
+    if item.role == "user" and any(part.type == "input_image" for part in parts):
+        texts = [text for text in texts if not _IMAGE_LABEL.fullmatch(text)]
+    return "\n".join(texts)
 
 
 def field_of(value: Any, name: str) -> Any:

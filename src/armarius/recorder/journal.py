@@ -9,10 +9,11 @@ process writes files of its own, so that no two ever write into one.
 import contextlib
 import os
 import queue
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import msgspec
 
@@ -202,7 +203,9 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 class Read(msgspec.Struct, frozen=True):
-    """A line of the journal, and where it stands: its number, and its first byte; `data` None: it is broken."""
+    """A line of the journal, and where it stands: its number, and its first byte; `data` None: it is broken, or, as
+    line 0, the whole file is none of a journal.
+    """
 
     path: Path
     line: int
@@ -210,12 +213,29 @@ class Read(msgspec.Struct, frozen=True):
     data: bytes | None
 
 
+def _opened_to_read(path: Path, since_us: int) -> IO[bytes] | None:
+    """A file of the journal; None when it was not written to since. A pipe in its place holds up nobody."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_mtime_ns // 1000 < since_us:
+        os.close(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(f"{path} is no file")
+        return None
+    return os.fdopen(descriptor, "rb")
+
+
 def read_journal(folder: Path, since_us: int = 0) -> Iterator[Read]:
     """Every line, oldest first, of files written to since. A last line that is still being written is left out."""
     for path in sorted(folder.glob("journal_*.jsonl")):
-        if path.stat().st_mtime_ns // 1000 < since_us:
+        try:
+            file = _opened_to_read(path, since_us)
+        except OSError:
+            yield Read(path, 0, 0, None)
             continue
-        with path.open("rb") as file:
+        if file is None:
+            continue
+        with file:
             number = at = 0
             while line := file.readline(_LONGEST_LINE):
                 number += 1

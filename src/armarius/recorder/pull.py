@@ -19,6 +19,7 @@ from armarius.skills.managed import Managed
 __all__ = ["Skills", "SkillsState", "synced_skills"]
 
 _LONGEST_WAIT_S = 600.0
+_MOST_SAID = 50
 
 
 def synced_skills(codex_home: Path, folder: Path) -> Managed:
@@ -61,7 +62,8 @@ class Skills:
             synced = self._managed.sync(self._source, self._etag)
             if synced is not None:
                 self._etag = synced.etag
-                self.state.kept = synced.kept
+                more = len(synced.kept) - _MOST_SAID
+                self.state.kept = synced.kept[:_MOST_SAID] + ((f"and {more:,} more",) if more > 0 else ())
                 if synced.changed:
                     self.state.changed_us = self._clock.now_us()
             self.state.trouble, self._failed = None, 0

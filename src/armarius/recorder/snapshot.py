@@ -87,6 +87,8 @@ def build(session: str, alias: str, exchanges: Sequence[Exchange], progress: Pro
     for exchange in exchanges:
         if exchange.identity.kind == "turn":
             _add(turns, open_turns, exchange, progress)
+        elif exchange.identity.kind == "compaction":
+            _add_last_results(turns, open_turns, exchange, progress)
     progress.part += 1
     progress.through = exchanges[-1].id
     moment = rfc3339(max(exchange.at_us + exchange.duration_us for exchange in exchanges))
@@ -122,16 +124,16 @@ def _continue(turn: SnapshotTurn, later: SnapshotTurn) -> None:
 def _add(
     turns: list[SnapshotTurn], open_turns: dict[str, SnapshotTurn], exchange: Exchange, progress: Progress
 ) -> None:
-    items = _new(exchange, progress)
+    unseen = _unseen(exchange, progress)
+    items = _new(exchange, unseen)
     said = said_in(items)
+    if not said and (exchange.identity.thread or "") not in progress.last:
+        said = said_in(unseen)[-1:]  # the first that is known of it is in the middle of a turn
     turn = _turn_of(turns, open_turns, exchange, progress, begins=bool(said))
     _append(turn, "prompt_text", said)
     outputs = [read_item(raw) for raw in exchange.output]
     progress.seen.update(item.id for item in (*items, *outputs) if item.id)
-    names = {call["id"]: call["function"]["name"] for call in turn.tool_calls}
-    for item in items:
-        if isinstance(item.type, str) and item.type.endswith("_output"):
-            turn.tool_results.append(_result(item, names))
+    _add_results(turn, items)
     for item in outputs:
         if item.type == "message":
             _append(turn, "response_text", [text_of(item)])
@@ -146,15 +148,39 @@ def _add(
         turn.usage[name] = turn.usage.get(name, 0) + (count if isinstance(count, int) else 0)
 
 
-def _new(exchange: Exchange, progress: Progress) -> list[Item]:
-    """The items that no part has. A history that had to be recorded whole again says something new only after the
-    last answer in it.
+def _add_last_results(
+    turns: list[SnapshotTurn], open_turns: dict[str, SnapshotTurn], exchange: Exchange, progress: Progress
+) -> None:
+    """A compaction in the middle of a turn is the only request that has the outputs of the calls just before it."""
+    known = progress.last.get(exchange.identity.thread or "")
+    results = [item for item in _new(exchange, _unseen(exchange, progress)) if _is_result(item)]
+    if results and known is not None and known[0] == exchange.identity.turn:
+        progress.seen.update(item.id for item in results if item.id)
+        _add_results(_turn_of(turns, open_turns, exchange, progress, begins=False), results)
+
+
+def _add_results(turn: SnapshotTurn, items: Iterable[Item]) -> None:
+    names = {call["id"]: call["function"]["name"] for call in turn.tool_calls}
+    turn.tool_results += [_result(item, names) for item in items if _is_result(item)]
+
+
+def _is_result(item: Item) -> bool:
+    return isinstance(item.type, str) and item.type.endswith("_output")
+
+
+def _unseen(exchange: Exchange, progress: Progress) -> list[Item]:
+    """The items that no part has, as far as their ids say so."""
+    return [item for item in map(read_item, exchange.input) if not (item.id and item.id in progress.seen)]
+
+
+def _new(exchange: Exchange, unseen: list[Item]) -> list[Item]:
+    """Those of them that are new. A history that was recorded whole, because the recorder did not know it, says
+    something new only after the last answer in it.
     """
-    items = [item for item in map(read_item, exchange.input) if not (item.id and item.id in progress.seen)]
-    if exchange.base is not None or not progress.part:
-        return items
-    answers = [place for place, item in enumerate(items) if item.is_answer]
-    return items[answers[-1] + 1 :] if answers else items
+    if exchange.base is not None:
+        return unseen
+    answers = [place for place, item in enumerate(unseen) if item.is_answer]
+    return unseen[answers[-1] + 1 :] if answers else unseen
 
 
 def _turn_of(

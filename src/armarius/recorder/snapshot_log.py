@@ -107,10 +107,8 @@ class SnapshotLog:
         if self._path.exists():
             with self._path.open("rb") as file:
                 for text in file:
-                    with contextlib.suppress(
-                        msgspec.MsgspecError
-                    ):  # cut off by a loss of power; the part says the same
-                        yield _line.decode(text)
+                    with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+                        yield _line.decode(text)  # else cut off by a loss of power; the part says the same
 
 
 def _newest(progress: Progress) -> dict[str, tuple[str | None, int, int | None]]:

@@ -272,15 +272,13 @@ class Snapshots:
 
     def _skip(self, name: str, session: _Session, key: str, exchanges: list[Exchange]) -> None:
         """There is such a part: written by us before a crash, or by another recorder."""
-        found = self._objects.get(key, _LARGEST_PART)
-        assert found is not None
         progress = _copy(session.progress)
         progress.part += 1
         count = 0
         try:
-            theirs = _snapshot.decode(found.data)
-        except msgspec.MsgspecError:
-            theirs = None
+            theirs = _part_in(self._objects, key)
+        except DataError:
+            theirs = None  # whatever it is, it has the key
         ids = [one.id for one in exchanges]
         if theirs is not None and theirs.armarius.through in ids:
             count = ids.index(theirs.armarius.through) + 1
@@ -312,12 +310,19 @@ def read_session(objects: Objects, session: str) -> Snapshot:
     parts = list[Snapshot]()
     for key in objects.keys("sessions"):
         if key.startswith(_begins(session)):
-            found = objects.get(key, _LARGEST_PART)
-            assert found is not None
-            parts.append(_snapshot.decode(found.data))
+            parts.append(_part_in(objects, key))
     if not parts:
         raise Missing("session-missing", f"no snapshot of session {session[:80]!r}", "see `armarius proxy sessions`")
     return join(parts)
+
+
+def _part_in(objects: Objects, key: str) -> Snapshot:
+    found = objects.get(key, _LARGEST_PART)
+    assert found is not None
+    try:
+        return _snapshot.decode(found.data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise DataError("snapshot", f"{objects.shown}/{key} is no snapshot: {error}", "take it away") from error
 
 
 def _read(pending: Sequence[Noted]) -> tuple[list[Exchange], str]:
@@ -329,7 +334,7 @@ def _read(pending: Sequence[Noted]) -> tuple[list[Exchange], str]:
             break
         try:
             exchanges.append(read_exchange(noted.place.read()))
-        except (DataError, msgspec.MsgspecError) as error:
+        except (DataError, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             return exchanges, "" if exchanges else f"cannot be written: {error}"
     return exchanges, ""
 

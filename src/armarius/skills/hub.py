@@ -31,11 +31,14 @@ Read = Callable[[str, int, str | None], Found | None]
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """The skills of a source. `refused` says which of them cannot be taken, and why."""
+    """The skills of a source. `refused` says which of them cannot be taken, and why. Where it is not there, nothing was
+    published yet, or it is elsewhere, which is no reason to remove anything.
+    """
 
     skills: tuple[Bundle, ...]
     refused: tuple[str, ...]
     etag: str | None
+    is_there: bool = True
 
 
 class Source(Protocol):
@@ -71,13 +74,16 @@ class HubSource:
         try:
             found = self._read(MANIFEST, _LARGEST_MANIFEST, etag)
         except Missing:
-            return Listing((), (), None)  # nothing was published yet
+            return Listing((), (), None, is_there=False)
         if found is None:
             return None
         refused = list[str]()
         skills = dict[str, Bundle]()
         for number, line in enumerate(found.data.split(b"\n"), 1):
-            if line.strip() and number <= _MOST_SKILLS:
+            if line.strip():
+                if len(skills) == _MOST_SKILLS:
+                    refused.append(f"{MANIFEST}:{number}: more than {_MOST_SKILLS:,} skills; the first are taken")
+                    break
                 try:
                     bundle = _bundle(line)
                     if skills.setdefault(bundle.name.casefold(), bundle) is not bundle:

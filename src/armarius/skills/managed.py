@@ -67,9 +67,11 @@ class Managed:
                 except ArmariusError as error:
                     kept.append(error.message)
                     again = True
-            wanted = {bundle.name for bundle in listing.skills}
-            refused = bool(listing.refused)  # what cannot be read may be one of ours: nothing is removed on its word
-            for name in () if refused else sorted(set(self.names()) - wanted):
+            surplus = sorted(set(self.names()) - {bundle.name for bundle in listing.skills})
+            if surplus and not listing.is_there:
+                kept.append("the source lists no skills at all; those that it had stay")
+            # What cannot be read may be one of ours: nothing is removed on its word.
+            for name in surplus if listing.is_there and not listing.refused else ():
                 try:
                     self._may_change(name, self._version(name))
                     (self.folder / name).unlink()
