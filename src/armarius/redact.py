@@ -20,10 +20,30 @@ _START = rf"(?:\b|{_ESCAPE})"
 _VALUE = r"(?:[^\s\"'\[\],;\\]|\\[^\s\"'])"
 _QUOTE = r"(?:\\*[\"'])?"
 _ASSIGNMENT = (
-    r"(?i:[A-Z0-9_.-]*(?:api[_-]?key|secret|passw(?:or)?d|(?:access|refresh|auth)[_-]?token)"
+    r"(?i:[A-Z0-9_.-]*(?:api[_-]?key|secret|passw(?:or)?d|(?:access|refresh|auth)[_-]?token"
+    r"|(?:account|shared[_-]?access)[_-]?key)"
     rf"[A-Z0-9_.-]*{_QUOTE}\s*[:=]\s*{_QUOTE}{_VALUE}{{8,}})"
 )
 _PEM = r"[A-Z ]*PRIVATE KEY[A-Z ]*-----"
+_HOUSES = "|".join(
+    (
+        *(r"gsk_[A-Za-z0-9]{20,}", r"pplx-[A-Za-z0-9]{20,}", r"r8_[A-Za-z0-9]{30,}", r"ntn_[A-Za-z0-9]{30,}"),
+        *(r"xapp-\d-[A-Za-z0-9-]{20,}", r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}", r"lin_api_[A-Za-z0-9]{20,}"),
+        *(r"do[opr]_v1_[A-Za-z0-9]{30,}", r"shp(?:at|ca|pa|ss)_[A-Za-z0-9]{20,}", r"dapi[a-f0-9]{32}"),
+        *(r"hv[bsr]\.[A-Za-z0-9_-]{20,}", r"ATATT3[A-Za-z0-9_=-]{30,}", r"dp\.(?:pt|st|sa|ct)\.[A-Za-z0-9]{20,}"),
+        *(
+            r"sntry[su]_[A-Za-z0-9+/=_-]{20,}",
+            r"sbp_[A-Za-z0-9]{20,}",
+            r"NRAK-[A-Z0-9]{20,}",
+            r"whsec_[A-Za-z0-9]{20,}",
+        ),
+        *(r"AGE-SECRET-KEY-1[A-Z0-9]{30,}", r"\d{8,10}:AA[A-Za-z0-9_-]{30,}"),
+    )
+)
+"""Keys that providers mark as theirs by how they begin."""
+
+_COOKIE = rf"(?i:(?:set-)?cookie){_QUOTE}\s*:\s*{_QUOTE}[A-Za-z0-9_.-]+=(?:; *|[^\s\"'\\]){{8,}}"
+
 # A match takes the word to its end: a new beginning of a word could make another match next time.
 _RULES = (
     ("private-key", rf"-----BEGIN {_PEM}(?:[^-]|-[^-])*(?:-----END {_PEM})?"),
@@ -34,13 +54,15 @@ _RULES = (
     ("npm-token", _START + r"npm_[A-Za-z0-9]{20,}\w*"),
     ("hf-token", _START + r"hf_[A-Za-z0-9]{20,}\w*"),
     ("xai-key", _START + r"xai-[A-Za-z0-9_-]{20,}"),
-    ("google-key", _START + r"AIza[A-Za-z0-9_-]{30,}"),
+    ("google-key", _START + r"(?:AIza[A-Za-z0-9_-]{30,}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,})"),
     ("slack-token", _START + r"xox[abeoprs]-[A-Za-z0-9-]{10,}\w*"),
     ("aws-key", _START + r"(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
     ("stripe-key", _START + r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}\w*"),
     ("pypi-token", _START + r"pypi-[A-Za-z0-9_-]{32,}"),
     ("refresh-token", _START + r"rt_[A-Za-z0-9._-]{20,}"),
     ("url-password", r"://[^\s:/@\[\]\"']*:[^\s/\[\]\"']+@"),
+    ("provider-key", _START + rf"(?:{_HOUSES})\w*"),
+    ("cookie", _START + _COOKIE),
     ("bearer", _START + r"(?i:bearer)\s+[A-Za-z0-9._~+/=-]{12,}"),
     ("basic", _START + rf"(?i:authorization){_QUOTE}\s*[:=]\s*{_QUOTE}(?i:basic)\s+[A-Za-z0-9+/=_-]{{8,}}"),
     ("assignment", _START + _ASSIGNMENT),

@@ -79,7 +79,11 @@ def test_fewer_slugs_may_be_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["1. ann\n2. größe\n", "- ann\r\n- größe", "* `ann`\n* größe.md", "1) ann\n2) größe"]
+    "answer",
+    [
+        *("1. ann\n2. größe\n", "- ann\r\n- größe", "* `ann`\n* größe.md", "1) ann\n2) größe"),
+        *("1. **ann**\n2. _gro\u0308ße_", '```json\n["ann", "größe"]\n```'),
+    ],
 )
 def test_a_slug_of_one_word_is_a_reference_where_it_is_the_whole_entry_of_a_list(answer: str) -> None:
     ranking = Ranking(("ann", "größe"), top=2)

@@ -151,6 +151,33 @@ def test_checks_come_from_what_passed_what_appeared_and_what_was_asked_for() -> 
 
 
 @pytest.mark.parametrize(
+    ("first", "others"),
+    [
+        ("Schreibe einen Bericht über {} mit einem Abschnitt „Risiken“", "Bitte schreibe uns einen Bericht über {}"),
+        (
+            "Rédige une note sur les {} avec une section « Risques »",
+            "Rédige pour nous une note sur {} : section « Risques »",
+        ),
+        ("Escribe un informe sobre los {} con un apartado «Riesgos»", "Por favor escribe un informe sobre los {}"),
+        ("Scrivi una nota sui {} con una sezione «Rischi»", "Per favore scrivi una nota su {}: sezione «Rischi»"),
+        ("Schrijf een notitie over de {} met een sectie „Risico“", "Schrijf ons een notitie over de {}"),
+    ],
+)
+def test_requests_in_other_languages_recur_and_differ_as_english_ones_do(first: str, others: str) -> None:
+    asked = [episode(1, first.format("preisa")), episode(2, first.format("logistika"))]
+    found = mined(*asked, episode(3, others.format("personala")), episode(4, others.format("energia")))
+    assert (found.groups, found.once) == (1, 0)
+    recurring = mined(*asked)
+    assert len(recurring.tasks) == 2, "each is a task of its own"
+
+
+def test_what_lost_a_secret_is_no_check_since_it_is_not_what_was_run_or_asked_for() -> None:
+    ran = (Ran("pytest -q --token [redacted:github-token]", 0, is_test=True),)
+    asked = "Write a note that must contain '[redacted:openai-key]' as it is"
+    assert draft_checks([episode(n, asked, commands=ran, added=("a/[redacted:jwt].md",)) for n in range(2)]) == []
+
+
+@pytest.mark.parametrize(
     "command",
     ["cd /srv/shop && pytest", "cd ~/shop; pytest", 'cd "$HOME" && pytest', "cd .. && pytest", "make -C /srv test"],
 )

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,15 +20,16 @@ from armarius.dispatch.runner import Runner
 from armarius.errors import DataError
 from armarius.evolve.bench import Allowance, Bench
 from armarius.evolve.checks import CommandPasses, FileHolds, Rubric, WantedCommand, WantedFile, WantedQuality
-from armarius.evolve.judge import Contains, Judge, ToolNotCalled
+from armarius.evolve.judge import Contains, Judge, ToolNotCalled, Unjudged
 from armarius.evolve.origin import Start
-from armarius.evolve.outside import look_from
+from armarius.evolve.outside import Workspace, look_from
 from armarius.evolve.replay import Lab, Trial, request_for, trial_of
 from armarius.evolve.start import ThisMachine, begins_in, lay_out
 from armarius.evolve.tasks import Task
 from armarius.files import private_folder
 from armarius.store.ledger import open_ledger
 from armarius.testing.conversation import Conversation
+from armarius.testing.faults import parse_fault
 from armarius.testing.model_server import ModelServer
 from armarius.testing.reply import Reply, Say, Shell
 from support.terminal import Terminal
@@ -156,6 +158,67 @@ def test_a_replay_begins_with_the_commit_and_is_judged_by_what_it_left(terminal:
         "unjudged: the rating failed: " + (other.error or "").partition("failed: ")[2],
     )
     assert (workshop.repository / "notes.txt").read_text() == "not committed\n"
+
+
+def test_a_replay_that_failed_on_its_way_begins_anew_with_the_files_of_its_start(
+    terminal: Terminal, workshop: Workshop
+) -> None:
+    down = Down()
+    check = FileHolds(WantedFile("notes.txt", contains="first\nsecond\n"))
+    task = Task("a", "Append a line to notes.txt", Judge("rule", (check,)), start=workshop.start)
+    with ModelServer(down) as server:
+        terminal.serve(server)
+        [failed] = workshop.trials([task])
+        assert failed.score is None
+        down.is_down = False
+        [trial] = workshop.trials([task])
+    assert trial.score
+    assert trial.score.hard
+    [notes] = (terminal.state / "replays").glob("*/project/notes.txt")
+    assert notes.read_text() == "first\nsecond\n", "what the failed one did is gone"
+
+
+class Down(Model):
+    """Does the work, and falls silent before it can say so as long as it is down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_down = True
+
+    def __call__(self, conversation: Conversation) -> Reply:
+        reply = super().__call__(conversation)
+        is_over = self.is_down and bool(conversation.calls)
+        return msgspec.structs.replace(reply, fault=parse_fault("400")) if is_over else reply
+
+
+def test_what_an_agent_makes_of_a_file_is_a_verdict_and_no_failure_of_ours(tmp_path: Path) -> None:
+    folder = private_folder(tmp_path / "work")
+    (folder / "folder").mkdir()
+    (folder / "loop").symlink_to("loop")
+    (folder / "away").symlink_to("/etc/passwd")
+    (folder / "nowhere").symlink_to("gone")
+    os.mkfifo(folder / "pipe")
+    (folder / "file").write_text("text")
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(os.path.relpath(folder / "socket"))
+    workspace = Workspace(folder, tmp_path / "check", Binary("", "", "", frozenset()), {})
+    odd = ("folder", "loop", "away", "nowhere", "pipe", "socket", "x" * 300, "file/below")
+    assert [workspace.file(WantedFile(name))[0] for name in odd] == [False] * len(odd)
+    there = {name: not workspace.file(WantedFile(name, absent=True))[0] for name in (*odd, "file", "away/x")}
+    assert there == {name: name in {*odd[:6], "file"} for name in there}
+
+
+def test_a_program_that_an_agent_was_to_make_and_did_not_is_a_failed_check(tmp_path: Path, codex_wheel: Path) -> None:
+    binary = find(setting=str(codex_wheel), search_path="", cache=tmp_path / "probes.json")
+    folder = private_folder(tmp_path / "work")
+    workspace = Workspace(folder, tmp_path / "check", binary, {"PATH": PATH})
+    (folder / "plain").write_text("no program")
+    for name in ("./made", "sub/made", "./plain", str(folder / "made")):
+        held, reason = workspace.command(WantedCommand((name,)))
+        assert (held, reason) == (False, f"{name!r} cannot be started")
+    for name in ("no-such-program", "/no/such/program"):
+        with pytest.raises(Unjudged, match="cannot start"):
+            workspace.command(WantedCommand((name,)))
 
 
 def test_a_start_is_laid_out_whole_once_and_only_from_a_commit_that_is_there(

@@ -53,6 +53,20 @@ def test_a_failing_task_is_shown_beside_its_own_success() -> None:
     assert [check["op"] for check in shown["failed"]] == ["contains", "max_chars"]
 
 
+def test_a_check_that_holds_a_secret_is_shown_without_it() -> None:
+    secret = "sk-proj-" + "a1B2" * 10
+    schema: dict[str, object] = {"op": "json_schema", "arg": {"required": [secret, "b"]}}
+    of = task(
+        "a",
+        {"op": "contains", "arg": secret},
+        schema,
+        {"op": "section_contains", "arg": {"section": "Key", "text": f"is {secret}"}},
+    )
+    prompt = prompt_for("skill", failures_of([of], [tried(of, "no")]), 2)
+    assert secret not in prompt
+    assert prompt.count("[redacted:openai-key]") == 2 * 3
+
+
 def test_failed_checks_are_counted_over_all_tries_and_tasks() -> None:
     failures = failures_of([A, B], [tried(A, "x" * 50, "no"), tried(B, "no")])
     assert material(prompt_for("skill", failures, 2))["failed_checks"] == [

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
@@ -61,7 +62,10 @@ class _Lines:
 
 
 class _ByRule:
-    """Answers `good` where the text says so; after `patience` answers it falls silent once, as a killed process."""
+    """Answers `good` where the text says so, and not at all to a text of which `fails` holds.
+
+    After `patience` answers it falls silent once, as a killed process.
+    """
 
     name = "by rule"
     model: str | None = "rules"
@@ -69,6 +73,7 @@ class _ByRule:
     def __init__(self) -> None:
         self.answers = Counter[str]()
         self.patience: int | None = None
+        self.fails: Callable[[str], bool] = lambda _text: False
 
     def put(self, folder: Path, question: Question) -> None:
         write_atomic(folder / "question.json", msgspec.json.encode(question))
@@ -81,6 +86,8 @@ class _ByRule:
             self.patience -= 1
         self.answers[folder.name] += 1
         question = msgspec.json.decode((folder / "question.json").read_bytes(), type=Question)
+        if self.fails(question.text):
+            return Reply(why="the provider is busy")
         task = question.task.split()[-1]
         is_good = any(task in rule.split() for rule in re.findall(r"Answer well in (.*)\.", question.text))
         return Reply("good" if is_good else "bad", Usage(input=1, output=1), 1)

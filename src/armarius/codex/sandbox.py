@@ -18,10 +18,13 @@ from armarius.identity import new_id
 from armarius.programs import Finished, run
 from armarius.thread import Sandbox
 
-__all__ = ["run_sandboxed"]
+__all__ = ["NOT_STARTED", "run_sandboxed"]
 
 _SHELL = ("/bin/sh", "-c", 'printf %s "$0"; exec "$@"')
-_NOT_STARTED = frozenset({126, 127})
+_CODES = frozenset({126, 127})
+
+NOT_STARTED = "program-start"
+"""The code of the error when the sandbox stood and the program in it could not be started."""
 
 
 def run_sandboxed(
@@ -63,6 +66,6 @@ def run_sandboxed(
             raise HostError("sandbox", f"the sandbox did not stand within {timeout:g} s", "try again")
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise HostError("sandbox", f"the sandbox could not be set up: {said}", "see `armarius doctor`")
-    if done.code in _NOT_STARTED and mark.strip().encode() in done.stderr:
-        raise HostError("program-start", f"cannot start {argv[0]!r} in the sandbox", "check its path")
+    if done.code in _CODES and mark.strip().encode() in done.stderr:
+        raise HostError(NOT_STARTED, f"cannot start {argv[0]!r} in the sandbox", "check its path")
     return Finished(done.code, done.stdout.removeprefix(mark.encode()), done.stderr)

@@ -19,6 +19,7 @@ from armarius.dispatch.runner import Runner
 from armarius.errors import NoAnswer, Refused
 from armarius.evolve.directly import Directly, answered
 from armarius.evolve.replay import sweep
+from armarius.runs.records import QUERIES, RunRow
 from armarius.runs.request import Pot, RunRequest, RunResult
 
 __all__ = ["Allowance", "Bench", "Progress"]
@@ -112,8 +113,10 @@ class Bench:
         try:
             with contextlib.closing(self._made(remember())) as results:
                 try:
-                    for result in results:
+                    for place, result in enumerate(results):
                         self.results.append(result)
+                        if result.state != "succeeded":
+                            self._sweep(asked[place])
                         self._allowance.check(result)
                         yield result
                 finally:
@@ -125,7 +128,12 @@ class Bench:
             raise
         finally:
             for request in asked:
-                sweep(request)
+                self._sweep(request)
+
+    def _sweep(self, request: RunRequest) -> None:
+        """Tidy a world up; whoever works in it still, or will look at what was done there, is left alone."""
+        row = self._runner.ledger.fetch_one(QUERIES.run_by_paid_key, RunRow, paid_key=request.paid_key)
+        sweep(request, is_over=row is not None and row.ended_at_us is not None and row.state != "succeeded")
 
     def _made(self, requests: Iterator[RunRequest]) -> Generator[RunResult]:
         """By Codex, or by whoever answers in its place; what is asked for together is of one role."""

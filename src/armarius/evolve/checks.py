@@ -7,6 +7,7 @@ its program is named.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeAlias
@@ -154,16 +155,21 @@ _FENCED = re.compile(r"\A```[\w-]*\n(.*)\n```\Z", re.DOTALL)
 
 def unfit(schema: dict[str, Any], answer: str) -> str | None:
     """Why an answer does not fit a schema; None when it does."""
-    answer = answer.replace("\r\n", "\n")
-    block = _FENCED.match(answer)
-    _, reason = check_answer(block[1] if block and "\n```" not in block[1] else answer, schema)
+    _, reason = check_answer(_unfenced(answer), schema)
     return reason
+
+
+def _unfenced(answer: str) -> str:
+    """What stands in the one block that an answer is; the answer itself where it is none."""
+    answer = answer.replace("\r\n", "\n").strip()
+    block = _FENCED.match(answer)
+    return block[1] if block and "\n```" not in block[1] else answer
 
 
 # A reference is a wiki link, the goal of a Markdown link, code, or a bare word with a hyphen, slash or underscore.
 _REFERENCE = re.compile(
     r"\[\[([^\]\[|#\n]{1,200})[^\]\[\n]{0,200}\]\]|\]\(([^()\s]{1,300})\)|`([^`\s]{1,200})`"
-    r"|^[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+([\w./-]{1,200})[ \t]*$"
+    r"|^[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+[*_]{0,2}([\w./-]{1,200}?)[*_]{0,2}[ \t]*$"
     r"|(?<![\w/.-])([A-Za-z0-9][A-Za-z0-9]{0,80}(?:[-_/][A-Za-z0-9]{1,80}){1,20}(?:\.md)?)",
     re.MULTILINE,
 )
@@ -189,7 +195,7 @@ def missing_slugs(wanted: Ranking, answer: str) -> tuple[int, list[str]]:
 
 def _references(answer: str) -> Iterator[str]:
     try:
-        listed = msgspec.json.decode(answer, type=list[str])
+        listed = msgspec.json.decode(_unfenced(answer), type=list[str])
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
         found = _REFERENCE.finditer(answer)
         listed = [next(filter(None, reference.groups())).strip() for reference in found]
@@ -197,4 +203,4 @@ def _references(answer: str) -> Iterator[str]:
 
 
 def _fold(slug: str) -> str:
-    return slug.strip().removesuffix(".md").removeprefix("./").strip("/").casefold()
+    return unicodedata.normalize("NFC", slug).strip().removesuffix(".md").removeprefix("./").strip("/").casefold()

@@ -23,6 +23,9 @@ Drafted: TypeAlias = tuple[Check, str]
 
 _MOST = 8
 _COMMAND_S = 600.0
+_REDACTED = "[redacted:"
+"""Without its secret a command is not the one that passed, nor a text the one that was asked for."""
+
 _ELSEWHERE = re.compile(
     r"(?:^|[;&|(\n])\s*(?:cd|pushd) +(?:-\w+ +|-- +)*[\"']?(?:/|~|\$|\.\.|-)"
     r"|(?:-C|--rootdir|--prefix)[ =]?[\"']?[/~$]"
@@ -32,7 +35,8 @@ _ELSEWHERE = re.compile(
 def draft_checks(episodes: Sequence[Episode]) -> list[Drafted]:
     """The checks that these episodes of one kind of work suggest, the strongest first."""
     well = [one for one in episodes if not one.went_wrong and one.state in ("completed", "unknown")]
-    found = [*_commands(well), *_files(well), *_forms(episodes)]
+    drafted = (*_commands(well), *_files(well), *_forms(episodes))
+    found = [(check, why) for check, why in drafted if _REDACTED not in repr(check)]
     return list({repr(check): (check, why) for check, why in reversed(found)}.values())[::-1][:_MOST]
 
 
@@ -108,6 +112,10 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Check]], ...] = (
         lambda _: JsonForm({"type": ["object", "array"]}),
     ),
     (re.compile(rf"(?i)\b(?:{_PART})\b[^\n.!?\"'`]{{0,20}}?{_TITLE}"), lambda found: SectionPresent(found[1])),
+    (
+        re.compile(r"(?i)\bsection\s?(?:(?:intitul|appel|nomm)ée )?[«„]\s?([^«»„“”\n]{1,80}?)\s?[»“”]"),
+        lambda found: SectionPresent(found[1]),
+    ),
     (re.compile(rf"{_TITLE}\s?[的の]?\s?(?:{_PART_AFTER})"), lambda found: SectionPresent(found[1])),
     (
         re.compile(

@@ -8,6 +8,7 @@ from collections import defaultdict
 
 import msgspec
 
+from armarius.evolve.losses import counts
 from armarius.evolve.report import CandidateLine, NightReport, PairLine
 from armarius.gate.decision import DEFAULT
 from armarius.gate.power import MOST_TASKS, plan_for
@@ -86,6 +87,7 @@ def _sentences(report: NightReport, lines: tuple[TaskLine, ...], proposal: str) 
         won, lost = sum(line.wins for line in lines), sum(line.losses for line in lines)
         tied, failed = sum(line.ties for line in lines), sum(line.errors for line in lines)
         said.append(f"Pairs: {won} won, {lost} lost, {tied} tied, {failed} without a score in one arm.")
+        said += report.losses
         worse = [line.task for line in lines if line.losses > line.wins]
         if worse:
             said.append(f"Worse with the candidate: {', '.join(worse)}.")
@@ -143,7 +145,8 @@ def _decision(report: NightReport) -> str:
         case "ungated", _:
             return "The gate was off: the edits were recorded without a test, so nothing says that they help."
         case "continue", _:
-            left = max(0, report.nights - (report.round or report.number))
+            over = (report.round or report.number) - (not counts(report.pairs, report.round))
+            left = max(0, report.nights - over)
             return f"Undecided: {e}. The evidence is kept; {left} more nights may add to it."
         case _:
             return f"No candidate came before the gate: {report.reason}."

@@ -34,8 +34,8 @@ __all__ = ["Harvest", "HarvestCache", "Scope", "Source", "chosen_files", "harves
 
 QUERIES = load(Path(__file__).with_name("harvest.sql"))
 _SCHEMA = Path(__file__).with_name("harvest_schema.sql")
-# To be raised when something else is taken from a file than before.
-_READING = 2
+# To be raised when something else is taken from a file than before, or left out as a secret.
+_READING = 3
 _EDITION = f"{__version__}/harvest/{_READING}"
 
 Source: TypeAlias = Literal["codex", "claude", "auto"]

@@ -4,7 +4,8 @@ Owns the paired replays of held-out tasks and the keeping of their scores. Does 
 decision (gate/).
 Invariant: both arms of a pair run under the same conditions, in turn; each pair is in the ledger
 before it counts, so a night that is resumed offers the gate exactly what it had seen. Every run that was
-begun for the night is among the results, whichever process began it.
+begun for the night is among the results, whichever process began it. A round in which no pair got a score is none:
+what the machine or the provider fails at brings no candidate nearer to its end.
 """
 
 import contextlib
@@ -25,6 +26,10 @@ from armarius.runs.request import RunRequest
 from armarius.store.database import Database
 
 __all__ = ["Candidate", "try_candidate"]
+
+
+_MOST_IN_VAIN = 2
+"""After so many replays that failed twice, something is down."""
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -78,20 +83,34 @@ def try_candidate(
         with contextlib.closing(_pairs(candidate, bench, lab, slots, runs)) as pairs:
             examine(gate, pairs, keep)
     _count_all(candidate, bench, lab, tonight, ledger)
-    return gate.decision(nights_over=candidate.round)
+    is_over = any(row.has_score for row in kept_pairs(ledger, candidate.id) if row.night == candidate.round)
+    return gate.decision(nights_over=candidate.round if is_over else candidate.round - 1)
 
 
 def _pairs(
     candidate: Candidate, bench: Bench, lab: Lab, slots: Sequence[Slot], runs: list[tuple[str, str]]
 ) -> Generator[Pair]:
-    """Both arms of each slot in schedule order; `runs` gets the two runs before their pair is yielded."""
+    """Both arms of each slot in schedule order; `runs` gets the two runs before their pair is yielded.
+
+    A replay that failed is asked for once more, in its place, unless that was in vain before.
+    """
+    in_vain = 0
     requests = (
         request_for(lab, task, skill, arm=arm, replicate=replicate)
         for task, skill, arm, replicate in _arms(candidate, slots)
     )
     with contextlib.closing(bench.in_order(requests)) as results:
         for slot in slots:
-            arms = next(results), next(results)
+            arms = [next(results), next(results)]
+            failed = [place for place, result in enumerate(arms) if result.state == "failed"]
+            if failed and in_vain < _MOST_IN_VAIN:
+                asked = [
+                    request_for(lab, task, skill, arm=arm, replicate=replicate)
+                    for task, skill, arm, replicate in _arms(candidate, [slot])
+                ]
+                for place, result in zip(failed, bench.all([asked[place] for place in failed], "again"), strict=True):
+                    arms[place] = result
+                in_vain += any(arms[place].state == "failed" for place in failed)
             runs.append((arms[0].id, arms[1].id))
             task = candidate.held_out[slot.task]
             before, after = (trial_of(task, result, lab.look).valued(candidate.metric) for result in arms)

@@ -7,11 +7,12 @@ when it is built, so scoring never guesses, and raises only when the world outsi
 Patterns run on RE2: linear time, no backtracking, whoever wrote them. A tool counts as called when it
 was executed, never when the answer says so.
 
-All checks that look at the answer see the same text: line ends as line feeds, white space around
-it removed. An empty answer passes none of them; else it would pass as short, or as no refusal.
+All checks that look at the answer see the same text: line ends as line feeds, letters composed (NFC), white
+space around it removed. An empty answer passes none of them; else it would pass as short, or as no refusal.
 """
 
 import functools
+import unicodedata
 from typing import Annotated, Any, Literal, Protocol, TypeAlias, assert_never, get_args
 
 import msgspec
@@ -294,7 +295,7 @@ def _verdict(check: _OfTheAnswer, text: str, tools_called: frozenset[str]) -> tu
             return there, f"section {_shown(title)} {_IS[there]}"
         case SectionContains(arg=SectionText(section=title, text=wanted)):
             bodies = sections_titled(title, text)
-            there = any(_line_feeds(wanted) in body for body in bodies)
+            there = any(_as_read(wanted) in body for body in bodies)
             what = _shown(wanted) if bodies else "the section itself"
             return there, f"section {_shown(title)}: {what} {_IS[there]}"
         case Regex(arg=pattern):
@@ -305,10 +306,10 @@ def _verdict(check: _OfTheAnswer, text: str, tools_called: frozenset[str]) -> tu
         case MinChars(arg=least):
             return len(text) >= least, f"{len(text):,} characters, at least {least:,}"
         case Contains(arg=wanted):
-            there = _line_feeds(wanted) in text
+            there = _as_read(wanted) in text
             return there, f"{_shown(wanted)} {_IS[there]}"
         case NotContains(arg=unwanted):
-            there = _line_feeds(unwanted) in text
+            there = _as_read(unwanted) in text
             return not there, f"{_shown(unwanted)} {_IS[there]}"
         case Exact(arg=wanted):
             same = text == _plain(wanted)
@@ -351,11 +352,12 @@ def _shown(text: str) -> str:
 
 def _plain(text: str) -> str:
     # Half a surrogate pair can come out of JSON; RE2 takes UTF-8, which has no form for it.
-    return _line_feeds(text.encode(errors="replace").decode()).strip()
+    return _as_read(text.encode(errors="replace").decode()).removeprefix("\ufeff").strip()
 
 
-def _line_feeds(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def _as_read(text: str) -> str:
+    """With line feeds, and each letter in one piece where Unicode has it so: nobody sees how it was typed."""
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _check_text(text: str) -> None:
@@ -378,7 +380,7 @@ def _pattern(pattern: str) -> Any:
     options.log_errors = False  # else RE2 writes to stderr by itself
     try:
         engine.compile(pattern, options)  # first as it came, so that a complaint quotes it so
-        return engine.compile("(?m)" + pattern, options)
+        return engine.compile("(?m)" + unicodedata.normalize("NFC", pattern), options)
     except engine.error as error:
         reason = error.args[0].decode(errors="replace")
         fragment = reason.partition(": ")[2] or pattern[-1:]

@@ -28,7 +28,29 @@ _ENGLISH = (
     "thank thanks that the their them then there this to us use ve want was we what when where whether which will with "
     "would you your"
 )
-PLAIN = frozenset(_ENGLISH.split())
+# Of other languages those that no English request is about: neither `die`, `war`, `man` nor `sin`.
+_OTHERS = (
+    # German, Dutch
+    "aber als am auch auf aus bei bis bitte da damit dann das dass dein deine dem der des dir doch durch ein eine "
+    "einem einen einer eines er es euch für habe hier ich ihm ihn ihr im ist ja jetzt kann kannst mal mein meine "
+    "mich mir mit mochte möchte nach nicht noch nun nur ob oder ohne sich sie sind soll sowie über um und uns "
+    "unser unsere vom von vor wenn wie wieder wir wird zu zum zur dan dat een graag het hij ik je jij kan kun met "
+    "mij mijn naar niet ons onze ook over te uit van voor wij wil zijn "
+    # French
+    "au aux avec ce cela ces cette chez dans de du elle en est et il ils je la le les leur leurs lui ma mais "
+    "merci mes moi mon nos notre nous ou où par pas pour plaît que qui sans ses si sont sur svp ta te toi ton tu "
+    "un une veuillez vos votre vous y été être "
+    # Spanish, Portuguese, Italian
+    "al algo como con cual cuando del el ella ellos era eres es esa ese eso esta este esto está favor gracias hay "
+    "las lo los me mi mis más muy no nos nuestra nuestro para pero por porque puede puedes que se según ser si "
+    "sobre soy su sus también tus una unas uno unos usted ya aos ao como da das dos ela ele em essa esse está eu "
+    "foi isso isto já mais mas meu minha muito na nas não nossa nosso num numa o obrigado os ou pela pelo pode "
+    "qual são sem ser seu sua também tem um uma você agli ai alla alle anche che chi ci col come cosa cui dai dal "
+    "dalla degli dei della delle favore di e gli ha hai ho il io lei loro mio nel nella nelle noi nostra nostro per "
+    "perché più può quale quando questa questo sei sono sua sui sulla sulle suo tra un voi "
+)
+
+PLAIN = frozenset(f"{_ENGLISH} {_OTHERS}".split())
 """Words that say little about what is asked for."""
 
 

@@ -34,7 +34,7 @@ from armarius.evolve.memory import Memory
 from armarius.evolve.outside import look_from
 from armarius.evolve.page import PAGE, page_of
 from armarius.evolve.propose import Proposed, Terms, edit_line, propose
-from armarius.evolve.records import QUERIES, CandidateRow, NightRow, RoundRow
+from armarius.evolve.records import QUERIES, CandidateRow, NightRow, RoundRow, kept_pairs
 from armarius.evolve.replay import Lab, Metric, Trial, companions_of
 from armarius.evolve.report import NightReport, Retained, render, sent_to
 from armarius.evolve.retention import suite_for, write_kept
@@ -53,6 +53,10 @@ from armarius.store.ledger import append_event
 from armarius.thread import Usage
 
 __all__ = ["Night", "NightOrder"]
+
+
+_LONGEST_REFUSED = 2_000
+"""Characters of a refused edit that a report shows: more than fit into a rule."""
 
 
 class NightOrder(msgspec.Struct, frozen=True):
@@ -293,16 +297,24 @@ class Night:
         return report
 
     def _settle(self, night: NightRow, outcome: Outcome, now_us: int) -> None:
-        """Write down what became of those who were heard; whoever was not has this round still before them."""
+        """Write down what became of those who were heard; whoever got no score has this round still before them."""
         states = {"adopt": "certified", "reject": "rejected"}
         heard = {one.row.id: one for one in outcome.heard}
+        had_one = {name for name, one in heard.items() if self._has_scores(one)}
         for name, one in heard.items():
             if one.answer in states:
                 state = states[one.answer]
                 self._ledger.execute(QUERIES.end_candidate, id=name, state=state, reason=one.reason, now_us=now_us)
         for one in self._ledger.fetch(QUERIES.rounds_of_night, RoundRow, night_id=night.id):
-            if one.candidate_id not in heard:
+            if one.candidate_id not in had_one:
+                told = {"candidate_id": one.candidate_id, "course": night.experiment, "night": night.number}
+                self._ledger.execute(QUERIES.forget_pairs, **told)
                 self._ledger.execute(QUERIES.forget_round, night_id=night.id, candidate_id=one.candidate_id)
+
+    def _has_scores(self, one: Heard) -> bool:
+        """Whether a round is one: some pair of it got a score, or its candidate was decided on before."""
+        rows = kept_pairs(self._ledger, one.row.id)
+        return one.answer == "adopt" or any(row.has_score for row in rows if row.night == one.round)
 
     def _waiting(self, night: NightRow, outcome: Outcome) -> tuple[str, ...]:
         """The undecided candidates of this course that were not heard tonight."""
@@ -311,7 +323,8 @@ class Night:
         return tuple(row.id for row in rows if row.state == "open" and row.id not in heard)
 
     def _report(self, night: NightRow, folder: Path, outcome: Outcome, proposed: Proposed) -> NightReport:
-        applied, spent = outcome.applied, self._bench.results
+        # A run that was tried again is among the results twice.
+        applied, spent = outcome.applied, list({run.id: run for run in self._bench.results}.values())
         lines = {one.row.id: line_of(self._ledger, night, one) for one in outcome.heard}
         lead = lines[outcome.lead.row.id] if outcome.lead else None
         refused = proposed.applied.rejected if proposed.applied else ()
@@ -336,7 +349,7 @@ class Night:
             held_out_tasks=len(self._held_out),
             shape_only=all(task.judge.shape_only for task in self._held_out),
             accepted=tuple(map(edit_line, applied.accepted)) if applied else (),
-            rejected=tuple(f"{edit_line(one.edit)} ({one.reason})" for one in refused),
+            rejected=tuple(f"{edit_line(one.edit)[:_LONGEST_REFUSED]} ({one.reason})" for one in refused),
             pairs=lead.pairs if lead else (),
             runs=len(spent),
             responses=sum(run.responses for run in spent),

@@ -2,10 +2,11 @@
 
 Owns running a check's command in the workspace, looking at its files, and asking a rater. Does not own
 the checks (`checks`), nor what a rater is (`rubric`).
-Invariant: a failure of the machine is Unjudged and never a verdict; a file is read inside the
-workspace, whatever links the agent made.
+Invariant: a failure of the machine is Unjudged and never a verdict; what the agent left is one, also when it cannot
+be read or started. A file is read inside the workspace, whatever links the agent made.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from armarius.codex.binary import Binary
-from armarius.codex.sandbox import run_sandboxed
+from armarius.codex.sandbox import NOT_STARTED, run_sandboxed
 from armarius.errors import HostError
 from armarius.evolve.bench import Bench
 from armarius.evolve.checks import WantedCommand, WantedFile, WantedQuality
@@ -32,6 +33,14 @@ Rate = Callable[[WantedQuality, str], tuple[float, str]]
 """(rubric, answer) -> rating and reason; raises Unjudged. It knows the task."""
 
 _MOST = 16 << 20
+
+_OF_THE_AGENT = frozenset(
+    {
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG),
+        *(errno.EACCES, errno.EPERM),
+    }
+)
+"""What cannot be read for these reasons was left so by the agent; the machine fails for others."""
 
 
 class Workspace(msgspec.Struct, frozen=True):
@@ -56,6 +65,8 @@ class Workspace(msgspec.Struct, frozen=True):
                 timeout=wanted.timeout_s,
             )
         except HostError as error:
+            if error.code == NOT_STARTED and self._is_work(wanted.argv[0]):
+                return False, f"{wanted.argv[0]!r} cannot be started"
             raise Unjudged(error.message) from error
         name = wanted.argv[0]
         if done.code is None:
@@ -65,11 +76,12 @@ class Workspace(msgspec.Struct, frozen=True):
     def file(self, wanted: WantedFile) -> tuple[bool, str]:
         """Whether the file is as it should be."""
         try:
+            if wanted.absent:
+                there = self._is_there(wanted.path)
+                return not there, f"{wanted.path} is {'' if there else 'not '}there"
             data = self._read(wanted.path)
         except OSError as error:
             raise Unjudged(f"cannot read {wanted.path}: {error.strerror}") from error
-        if wanted.absent:
-            return data is None, f"{wanted.path} is {'not ' if data is None else ''}there"
         if data is None:
             return False, f"{wanted.path} is missing or no file"
         if wanted.contains is None:
@@ -83,6 +95,24 @@ class Workspace(msgspec.Struct, frozen=True):
             raise Unjudged("no model was given to rate with")
         return self.rate(wanted, answer)
 
+    def _is_work(self, program: str) -> bool:
+        """Whether a program is one that the agent left, and not one of the machine's."""
+        place = os.path.normpath(self.folder / program)
+        return "/" in program and Path(place).is_relative_to(self.folder)
+
+    def _is_there(self, path: str) -> bool:
+        """Whether anything has this name in the workspace: a link or a folder is something, too."""
+        name = self.folder / path
+        if not Path(os.path.realpath(name.parent)).is_relative_to(os.path.realpath(self.folder)):
+            return False
+        try:
+            name.lstat()
+        except OSError as error:
+            if error.errno in _OF_THE_AGENT:
+                return False
+            raise
+        return True
+
     def _read(self, path: str) -> bytes | None:
         """The beginning of a regular file inside the workspace, None when there is none."""
         real = Path(os.path.realpath(self.folder / path))
@@ -90,10 +120,17 @@ class Workspace(msgspec.Struct, frozen=True):
             return None
         try:
             descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return None
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read(_MOST) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        except OSError as error:
+            if error.errno in _OF_THE_AGENT:
+                return None
+            raise
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(_MOST)
+        finally:
+            os.close(descriptor)
 
 
 def look_from(bench: Bench, lab: Lab, binary: Binary) -> Look:

@@ -56,6 +56,8 @@ def page_of(report: NightReport, changes: str) -> str:
         parts += ["<h2>Evidence</h2>", plot(wealth_path(pairs))]
         rows = [(task, *map(str, counts)) for task, counts in tally(report.pairs).items()]
         parts += ["<h2>Wins and losses</h2>", _table(("task", "wins", "losses", "ties", "errors"), rows)]
+    if report.losses:
+        parts.append(f'<p class="warn">{_text(" ".join(report.losses))}</p>')
     parts += _beside(report)
     if report.shares:
         rows = [(s.edit, f"{s.with_it:.2f}", _number(s.without_it)) for s in report.shares]

@@ -71,8 +71,13 @@ VALUES (:candidate_id,
 SELECT * FROM candidate_round WHERE night_id = :night_id ORDER BY place;
 
 -- name: forget_round
--- Take back a round that a night did not come to.
+-- Take back a round that a night did not come to, or in which nothing got a score.
 DELETE FROM candidate_round WHERE night_id = :night_id AND candidate_id = :candidate_id;
+
+-- name: forget_pairs
+-- Take back the pairs of such a round: none of them has a score.
+DELETE FROM evidence WHERE candidate_id = :candidate_id AND experiment = :course AND night = :night
+    AND (baseline IS NULL OR candidate IS NULL);
 
 -- name: rounds_over
 -- How many rounds of a candidate are over.
@@ -88,7 +93,8 @@ VALUES (:course, (SELECT coalesce(max(ordinal), -1) + 1 FROM evidence WHERE expe
 
 -- name: evidence_of
 -- All pairs of a candidate by its rounds, in the order in which the gate must read them.
-SELECT evidence.ordinal, candidate_round.number AS night, evidence.task, evidence.baseline, evidence.candidate
+SELECT evidence.ordinal, candidate_round.number AS night, evidence.task, evidence.baseline, evidence.candidate,
+    evidence.baseline_run, evidence.candidate_run
 FROM evidence
 JOIN night ON night.experiment = evidence.experiment AND night.number = evidence.night
 JOIN candidate_round ON candidate_round.night_id = night.id AND candidate_round.candidate_id = evidence.candidate_id

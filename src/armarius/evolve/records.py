@@ -89,6 +89,12 @@ class EvidenceRow(msgspec.Struct, frozen=True):
     task: str
     baseline: float | None = None
     candidate: float | None = None
+    baseline_run: str | None = None
+    candidate_run: str | None = None
+
+    @property
+    def has_score(self) -> bool:
+        return self.baseline is not None and self.candidate is not None
 
     @property
     def pair(self) -> Pair:

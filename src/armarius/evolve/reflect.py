@@ -9,7 +9,7 @@ check that says exactly what it wants, or on two tasks.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -115,7 +115,7 @@ def prompt_for(
         "skill": redact(skill),
         "edit_budget": budget,
         "failures": [_shown(failure) for failure in shown],
-        "failed_checks": _aggregated(failures),
+        "failed_checks": _redacted(_aggregated(failures)),
         "rejected": [redact(edit) for edit in rejected[:_MOST_REJECTED]],
         "on_trial": [redact(edit) for edit in on_trial[:_MOST_REJECTED]],
         "preferences": redact(preferences),
@@ -181,6 +181,19 @@ def _aggregated(failures: Sequence[Failure]) -> list[dict[str, Any]]:
     return [msgspec.json.decode(spelt) | {"tries": number, "tasks": tasks[spelt]} for spelt, number in ranked]
 
 
+def _redacted(value: Any) -> Any:
+    """A value of JSON without the secrets in its texts."""
+    match value:
+        case str():
+            return redact(value)
+        case list() | tuple():
+            return [_redacted(one) for one in cast("Sequence[Any]", value)]
+        case dict():
+            return {redact(name): _redacted(one) for name, one in cast("dict[str, Any]", value).items()}
+        case _:
+            return value
+
+
 def _spelt(check: Check) -> bytes:
     return msgspec.json.encode(check, order="sorted")
 
@@ -193,6 +206,6 @@ def _shown(failure: Failure) -> dict[str, Any]:
         "tries": failure.tries,
         "passed": failure.passed,
         "answer": redact(failure.answer)[:_MOST_CHARACTERS],
-        "failed": msgspec.to_builtins(failure.failed),
+        "failed": _redacted(msgspec.to_builtins(failure.failed)),
         **good,
     }

@@ -34,6 +34,8 @@ from armarius.thread import Sandbox
 __all__ = ["Lab", "Look", "Metric", "Trial", "companions_of", "key_of", "request_for", "sweep", "trial_of"]
 
 _SKILL = "SKILL.md"
+_PROJECT = "project"
+_ROLE = "replay"
 
 Metric: TypeAlias = Literal["hard", "soft", "mixed"]
 """What a pair is about: all checks together, the share of them, or half and half."""
@@ -127,7 +129,7 @@ def request_for(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int)
         text = skill.decode()  # a document that was read is UTF-8
         ask_in(lab.directly, world, task, Question(lab.skill_folder.name, text, task.task, lab.is_memory))
         return RunRequest(
-            role="replay",
+            role=_ROLE,
             prompt=task.task,
             cwd=str(world),
             sandbox=Sandbox.READ_ONLY.flag,
@@ -146,12 +148,12 @@ def request_for(lab: Lab, task: Task, skill: bytes, *, arm: str, replicate: int)
     else:
         _install(lab.skill_folder, skill, codex_home / "skills" / lab.skill_folder.name)
     bin_folder, fifo = make_tools(world, tools)
-    project = private_folder(world / "project")
+    project = private_folder(world / _PROJECT)
     if task.start is not None:
         lay_out(task.start, project, world / "git", lab.search_path, world / "home")
         project = begins_in(task.start, project)
     return RunRequest(
-        role="replay",
+        role=_ROLE,
         prompt=task.task,
         cwd=str(project),
         sandbox=_sandbox_of(task).flag,
@@ -197,10 +199,16 @@ def trial_of(task: Task, result: RunResult, look: Look | None = None) -> Trial:
     )
 
 
-def sweep(request: RunRequest) -> None:
-    """Remove what Codex leaves in a finished world but its session files: databases and caches."""
+def sweep(request: RunRequest, *, is_over: bool) -> None:
+    """Remove what Codex leaves in a finished world but its session files: databases and caches.
+
+    Of a replay that is over without an end, what it was at work on, too: whoever makes it again begins at the start.
+    """
     if request.codex_home == request.cwd:  # no Codex was there
         return
+    project = Path(request.codex_home).parent / _PROJECT
+    if is_over and request.role == _ROLE and project.exists():
+        shutil.rmtree(project)
     for entry in Path(request.codex_home).iterdir():
         if entry.name in ("sessions", "skills", "config.toml"):
             continue

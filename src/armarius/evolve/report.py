@@ -10,22 +10,25 @@ from collections.abc import Sequence
 import msgspec
 
 from armarius.codex.home import Owner
+from armarius.evolve.losses import losses_told
 from armarius.gate.decision import DEFAULT
 from armarius.redact import redact
 from armarius.runs.request import RunResult
 from armarius.skills.capability import Capability
 from armarius.thread import Usage
+from armarius.visible import reveal
 
 __all__ = ["CandidateLine", "NightReport", "PairLine", "Retained", "Sent", "Share", "render", "sent_to", "tally"]
 
 
 class PairLine(msgspec.Struct, frozen=True):
-    """One pair of the evidence; None where a replay or its judge failed."""
+    """One pair of the evidence; None where a replay or its judge failed, and `why`."""
 
     night: int
     task: str
     baseline: float | None = None
     candidate: float | None = None
+    why: str = ""
 
 
 class CandidateLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +134,11 @@ class NightReport(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = "armarius.night.v1"
 
     @property
+    def losses(self) -> tuple[str, ...]:
+        """What is to be said of replays without a score, in sentences."""
+        return losses_told(self.pairs, self.round)
+
+    @property
     def caution(self) -> str:
         """What a reader must know of evidence that no Codex took part in; empty for any other."""
         if not self.without_codex:
@@ -142,7 +150,7 @@ class NightReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def render(report: NightReport, changes: str) -> str:
-    """The report as Markdown."""
+    """The report as Markdown, in which nothing that somebody proposed can act, hide or pass for a line of ours."""
     verdict = f"The gate says **{report.decision}** ({report.reason}): e-value {report.e_value:.2f} after"
     used = f"{report.pairs_used} pairs ({report.pairs_ignored} ignored), over {report.held_out_tasks} held-out tasks."
     seconds = report.duration_us / 1_000_000
@@ -170,15 +178,15 @@ def render(report: NightReport, changes: str) -> str:
         lines += _others(report)
     if report.capabilities:
         lines += ["## Asks for an explicit yes", ""]
-        lines += [f"- {one.kind}: `{one.text}`" for one in report.capabilities]
+        lines += [f"- {one.kind}: `{_line(one.text)}`" for one in report.capabilities]
         lines += ["", "Say so with `armarius sleep adopt --allow KIND` for each kind.", ""]
     if report.accepted or report.rejected:
         lines += ["## Edits", ""]
-        lines += [f"- {edit}" for edit in report.accepted]
-        lines += [f"- not applied: {edit}" for edit in report.rejected]
+        lines += [f"- {_line(edit)}" for edit in report.accepted]
+        lines += [f"- not applied: {_line(edit)}" for edit in report.rejected]
         lines += [""]
     if changes:
-        lines += ["## Diff", "", *("    " + line for line in changes.splitlines()), ""]
+        lines += ["## Diff", "", *("    " + line for line in reveal(changes).split("\n")), ""]
     if report.shares:
         lines += ["## What each edit does", "", "| edit | tasks | with it | without it |", "|---|---|---|---|"]
         lines += [f"| {_cell(s.edit)} | {s.tasks} | {s.with_it:.2f} | {_score(s.without_it)} |" for s in report.shares]
@@ -191,6 +199,8 @@ def render(report: NightReport, changes: str) -> str:
         lines += ["## What was sent to whom", "", "| to | model | for | runs | tokens |", "|---|---|---|---|---|"]
         lines += [f"| {_cell(s.to)} | {s.model} | {s.purpose} | {s.runs} | {s.tokens:,} |" for s in report.sent]
         lines += [""]
+    if report.losses:
+        lines += [" ".join(report.losses), ""]
     if report.pairs:
         lines += ["## Wins and losses", "", "| task | wins | losses | ties | errors |", "|---|---|---|---|---|"]
         lines += [f"| {task} | {w} | {losses} | {t} | {e} |" for task, (w, losses, t, e) in tally(report.pairs).items()]
@@ -212,7 +222,7 @@ def _others(report: NightReport) -> list[str]:
             for one in report.candidates
         ]
         lines += [""]
-    lines += [f"- {note}" for note in report.notes]
+    lines += [f"- {_line(note)}" for note in report.notes]
     if report.nothing_new:
         lines += [f"- No new candidate tonight: {report.nothing_new}."]
     if report.waiting:
@@ -261,7 +271,11 @@ def sent_to(owner: Owner, results: Sequence[RunResult], without_codex: str = "")
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return _line(text).replace("|", "\\|")
+
+
+def _line(text: str) -> str:
+    return reveal(" ".join(text.split()))
 
 
 def _score(value: float | None) -> str:

@@ -7,6 +7,7 @@ as a whole counts as one, below all levels, because models write those.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ def sections_titled(title: str, text: str) -> list[str]:
 
 def fold_title(title: str) -> str:
     """A title without case, spacing, emphasis, numbering, symbols before it or a colon behind it."""
-    plain = " ".join(title.replace("*", "").replace("`", "").split()).strip("_ ")
+    plain = " ".join(unicodedata.normalize("NFC", title).replace("*", "").replace("`", "").split()).strip("_ ")
     plain = _SYMBOLS.sub("", plain)
     return _NUMBERING.sub("", plain).rstrip(": \uff1a").casefold()
 

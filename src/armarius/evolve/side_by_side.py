@@ -16,17 +16,23 @@ from armarius.evolve.bench import Bench
 from armarius.evolve.candidates import remade
 from armarius.evolve.held_out import Candidate, try_candidate
 from armarius.evolve.propose import edit_line
-from armarius.evolve.records import QUERIES, CandidateRow, NightRow, RoundRow, kept_pairs
+from armarius.evolve.records import QUERIES, CandidateRow, EvidenceRow, NightRow, RoundRow, kept_pairs
 from armarius.evolve.replay import Lab, Metric
 from armarius.evolve.report import CandidateLine, PairLine, Retained, Share
 from armarius.evolve.retention import Suite, retained_on
 from armarius.evolve.tasks import Task
 from armarius.gate.decision import Answer, Decision
+from armarius.redact import redact
+from armarius.runs.records import QUERIES as RUNS
+from armarius.runs.records import RunRow
 from armarius.skills.document import Document
 from armarius.skills.edit import Applied
 from armarius.store.database import Database
 
 __all__ = ["Court", "Heard", "hear_all", "leading", "line_of"]
+
+
+_LONGEST_WHY = 200
 
 
 class Court(msgspec.Struct, frozen=True):
@@ -94,7 +100,8 @@ def line_of(ledger: Database, night: NightRow, one: Heard) -> CandidateLine:
         nights=one.decision.nights,
         worth=one.decision.worth,
         pairs=tuple(
-            PairLine(row.night, row.task, row.baseline, row.candidate) for row in kept_pairs(ledger, one.row.id)
+            PairLine(row.night, row.task, row.baseline, row.candidate, _why_lost(ledger, row))
+            for row in kept_pairs(ledger, one.row.id)
         ),
     )
 
@@ -135,6 +142,18 @@ def _hear(court: Court, night: NightRow, row: CandidateRow, number: int) -> Hear
         evidence=kept_pairs(court.ledger, row.id),
     )
     return msgspec.structs.replace(heard, retained=retained, shares=shares)
+
+
+def _why_lost(ledger: Database, pair: EvidenceRow) -> str:
+    """Why a pair has no score: what became of its first replay without one; empty when it has one."""
+    runs = ((pair.baseline, pair.baseline_run), (pair.candidate, pair.candidate_run))
+    name = next((run for score, run in runs if score is None), None)
+    row = ledger.fetch_one(RUNS.run_by_id, RunRow, id=name) if name else None
+    if row is None:
+        return ""
+    if row.state == "succeeded":
+        return "its checks could not be applied"
+    return redact(" ".join((row.error_message or row.state).split()))[:_LONGEST_WHY]
 
 
 def _still_open(ledger: Database, name: str) -> CandidateRow | None:

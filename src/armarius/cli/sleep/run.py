@@ -249,6 +249,8 @@ def _say_report(report: NightReport) -> None:
     say(f"report {report.report}")
     if report.caution:
         say(report.caution)
+    for sentence in report.losses:
+        say(sentence)
     for one in report.candidates if len(report.candidates) > 1 else ():
         said = f"round {one.round}: {one.decision}, e-value {one.e_value:.2f} after {one.pairs_used} pairs"
         say(f"  {one.id} {said}: {'; '.join(one.edits)}")
