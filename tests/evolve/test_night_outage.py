@@ -1,13 +1,15 @@
 """What the machine or the provider fails at counts for nobody, and is told of."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from armarius.errors import Refused
 from armarius.evolve.explained import explain
-from armarius.evolve.losses import losses_told
+from armarius.evolve.losses import check_losses, losses_told
 from armarius.evolve.report import NightReport, PairLine
 from support.evenings import Evenings, add, answers_well
 
@@ -77,6 +79,15 @@ def test_losses_are_called_lopsided_where_a_coin_would_hardly_deal_them_out_so(
 ) -> None:
     pairs = [PairLine(1, "a", None, 1.0)] * before + [PairLine(1, "a", 1.0, None)] * after + [PairLine(1, "a", 1, 1)]
     assert any("Chance seldom" in sentence for sentence in losses_told(pairs, 1)) is is_said
+
+
+@pytest.mark.parametrize(("before", "after", "is_refused"), [(0, 5, False), (0, 6, True), (6, 0, False), (1, 8, True)])
+def test_a_candidate_that_makes_replays_fail_does_not_go_live_by_itself(
+    before: int, after: int, *, is_refused: bool
+) -> None:
+    pairs = [PairLine(1, "a", None, 1.0)] * before + [PairLine(1, "a", 1.0, None)] * after + [PairLine(1, "a", 0, 1)]
+    with pytest.raises(Refused, match=f"{after} replays failed") if is_refused else contextlib.nullcontext():
+        check_losses(pairs)
 
 
 def test_an_edit_that_was_refused_can_neither_act_nor_pass_for_a_line_of_the_report(evenings: Evenings) -> None:

@@ -1,15 +1,17 @@
 """Replays that got no score: in which arm, why, and whether chance explains it.
 
 Owns the counting and what is told of it. Does not own evidence: to the gate such a pair is none.
-Invariant: a loss counts for nobody. One that befalls one arm alone is said, since a candidate that makes replays
-fail would be judged by those that are left.
+Invariant: a loss counts for nobody. One that befalls one arm alone is said, and makes nothing live by itself, since a
+candidate that makes replays fail would be judged by those that are left.
 """
 
 from collections.abc import Iterable, Sequence
 from math import comb
 from typing import Protocol
 
-__all__ = ["counts", "losses_told"]
+from armarius.errors import Refused
+
+__all__ = ["check_losses", "counts", "losses_told"]
 
 _CHANCE = 0.05
 _MOST_REASONS = 3
@@ -45,6 +47,14 @@ def losses_told(pairs: Sequence[_Pair], round_number: int) -> tuple[str, ...]:
     if not counts(pairs, round_number):
         said.append("No pair of this round has a score, so the round is not counted and is made again.")
     return tuple(said)
+
+
+def check_losses(pairs: Iterable[_Pair]) -> None:
+    """Refuse to make a candidate live unseen with which replays fail more often than chance explains."""
+    before, after = _alone(pair for pair in pairs if pair.baseline is None or pair.candidate is None)
+    if after > before and _is_lopsided(before, after):
+        what = f"{after} replays failed with the candidate alone, {before} with the skill before; the rest may flatter it"
+        raise Refused("losses-one-sided", what, "look at the runs of its report; `armarius sleep adopt` makes it live")
 
 
 def counts(pairs: Iterable[_Pair], round_number: int) -> bool:

@@ -190,8 +190,8 @@ class Gate:
         """Take in the next pair.
 
         An error takes no slot: it tells about the infrastructure and not about the scores, so a
-        martingale that skips it stays one, and the task may be replayed in its place. (What depends
-        on the arm, such as an agent that ran out of its own time, is a score of 0 and not an error.)
+        martingale that skips it stays one, and the task may be replayed in its place. (Errors that
+        befall one arm alone would leave a choice of pairs: who plays them looks for that.)
         """
         if self.decided:
             self._late += 1

@@ -30,6 +30,7 @@ from armarius.evolve.bench import Allowance
 from armarius.evolve.directly import Directly, check_tasks
 from armarius.evolve.forecast import Choices
 from armarius.evolve.harvest import Source
+from armarius.evolve.losses import check_losses
 from armarius.evolve.naming import ask_codex, improve_by
 from armarius.evolve.night import Night, NightOrder
 from armarius.evolve.records import find_proposal
@@ -235,6 +236,7 @@ def _night(asked: Asked, job: Job, terms: Terms, helpers: Helpers, *, quiet: boo
 
 def _adopt(settings: Settings, report: NightReport, terms: Terms) -> None:
     """Make live what the gate has certified; on standard error, as the report is the answer."""
+    check_losses(report.pairs)
     clock = SystemClock()
     with ledger_of(settings) as ledger:
         row = find_proposal(ledger, report.proposal, "staged")
