@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-import tomli_w
-
 from armarius.clock import SystemClock
 from armarius.codex.daemon import ask_statuses, control_socket
 from armarius.codex.unix_websocket import UnixWebSocket
@@ -26,6 +24,7 @@ from armarius.rollouts.discovery import find_rollouts
 from armarius.sessions.observe import HookLog, Observations, observe
 from armarius.sessions.state import Standing, standing_of
 from armarius.testing.model_server import ModelServer
+from support.codex_config import codex_config
 
 __all__ = ["Client", "CodexWorld", "wait_for"]
 
@@ -52,16 +51,9 @@ class CodexWorld:
         for place in (self.home, self.project, folder / "home"):
             place.mkdir(parents=True)
         self.environ = {"HOME": str(folder / "home"), "CODEX_HOME": str(self.home), "PATH": "/usr/bin:/bin"}
-        provider = {"name": "scripted", "base_url": server.base_url, "wire_api": "responses"}
-        provider |= {"requires_openai_auth": False, "request_max_retries": 0, "stream_max_retries": 0}
-        settings = {
-            "model": "gpt-5.5",
-            "model_provider": "scripted",
-            "model_providers": {"scripted": provider},
-            "analytics": {"enabled": False},
-            "features": {"plugins": False},
-        }
-        (self.home / "config.toml").write_text(tomli_w.dumps(settings))
+        provider = {"requires_openai_auth": False, "request_max_retries": 0, "stream_max_retries": 0}
+        config = codex_config(server.base_url, name="scripted", provider=provider)
+        (self.home / "config.toml").write_text(config)
         self._started = list[subprocess.Popen[bytes]]()
 
     def __enter__(self) -> Self:

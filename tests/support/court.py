@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import tomli_w
 
 from armarius.audit.validate import validate
 from armarius.audit.validation import Order, Validation
@@ -18,6 +17,7 @@ from armarius.testing.conversation import Conversation
 from armarius.testing.model import ScriptedModel
 from armarius.testing.model_server import ModelServer
 from armarius.testing.reply import Reply, Say, Shell
+from support.codex_config import codex_config
 from support.terminal import ARMARIUS, Done
 
 __all__ = ["ACCEPTANCE", "CHECK", "Court", "Says", "verdict"]
@@ -65,10 +65,7 @@ class Court:
         return Reply((Say(says.answer),))
 
     def serve(self, server: ModelServer) -> None:
-        provider = {"name": "s", "base_url": server.base_url, "wire_api": "responses"}
-        provider |= {"request_max_retries": 1, "stream_max_retries": 1}
-        config = {"model": "gpt-5.5", "model_provider": "s", "model_providers": {"s": provider}}
-        (Path(self.environ["CODEX_HOME"]) / "config.toml").write_text(tomli_w.dumps(config))
+        (Path(self.environ["CODEX_HOME"]) / "config.toml").write_text(codex_config(server.base_url))
 
     def build(self) -> None:
         self.project.mkdir()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import tomli_w
 
 from armarius.clock import SystemClock
 from armarius.runs.records import RunRow
@@ -21,6 +20,7 @@ from armarius.store.queries import Query
 from armarius.testing import benchmarks
 from armarius.testing.model_server import ModelServer
 from support import prefork
+from support.codex_config import codex_config
 from support.prefork import Forked
 
 SEED = "seed-missing-structure"
@@ -49,10 +49,7 @@ class World:
         ]
         self.tasks = self.project / "tasks.json"
         self.tasks.write_text(json.dumps({"schema": "armarius.tasks.v1", "reviewed": True, "tasks": rows}))
-        provider = {"name": "s", "base_url": server.base_url, "wire_api": "responses"}
-        provider |= {"request_max_retries": 1, "stream_max_retries": 1}
-        config = {"model": "gpt-5.5", "model_provider": "s", "model_providers": {"s": provider}}
-        Path(home["CODEX_HOME"], "config.toml").write_text(tomli_w.dumps(config))
+        Path(home["CODEX_HOME"], "config.toml").write_text(codex_config(server.base_url))
 
     def start(self) -> Forked:
         words = ["sleep", "run", "--backend", "codex", "--tasks-file", "tasks.json", "--json"]

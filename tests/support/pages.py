@@ -10,9 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import tomli_w
-
 from armarius.testing.model_server import ModelServer
+from support.codex_config import codex_config
 
 __all__ = ["Reader", "commands_of"]
 
@@ -36,9 +35,7 @@ class Reader:
 
     def ask(self, server: ModelServer) -> None:
         """Let Codex speak to this model."""
-        provider = {"name": "s", "base_url": server.base_url, "wire_api": "responses"}
-        config = {"model": "gpt-5.5", "model_provider": "s", "model_providers": {"s": provider}}
-        Path(self._home["CODEX_HOME"], "config.toml").write_text(tomli_w.dumps(config))
+        Path(self._home["CODEX_HOME"], "config.toml").write_text(codex_config(server.base_url))
 
     def type(self, line: str, *, allowed: tuple[int, ...] = (0,)) -> str:
         """What it prints on standard output."""

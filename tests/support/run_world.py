@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import tomli_w
 
 from armarius.clock import SystemClock
 from armarius.codex.binary import Binary
@@ -23,6 +22,7 @@ from armarius.runs.request import RunRequest
 from armarius.store.database import Database
 from armarius.store.ledger import open_ledger
 from armarius.testing.model_server import ModelServer
+from support.codex_config import codex_config
 from support.prefork import Forked, Prefork
 
 __all__ = ["TOOLS_PATH", "Gate", "World", "script", "start_other"]
@@ -56,11 +56,9 @@ class World:
 
     def configure(self, provider: dict[str, Any] | None = None, **config: Any) -> None:
         """Write `config.toml`: the scripted model, few retries, and what is named."""
-        scripted = {"name": "scripted", "base_url": self.server.base_url, "wire_api": "responses"}
-        scripted |= {"request_max_retries": 1, "stream_max_retries": 1, "stream_idle_timeout_ms": 300_000}
-        whole = {"model": "gpt-5.5", "model_provider": "scripted"} | config
-        whole["model_providers"] = {"scripted": scripted | (provider or {})}
-        (self.codex_home / "config.toml").write_text(tomli_w.dumps(whole))
+        patient = {"stream_idle_timeout_ms": 300_000} | (provider or {})
+        said = codex_config(self.server.base_url, name="scripted", provider=patient, **config)
+        (self.codex_home / "config.toml").write_text(said)
 
     def request(self, prompt: str, sandbox: str = "read-only", **changes: Any) -> RunRequest:
         request = RunRequest(

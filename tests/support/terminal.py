@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import tomli_w
 
 from armarius.evolve.tasks import Task
 from armarius.testing.model_server import ModelServer
 from support import prefork
+from support.codex_config import codex_config
 from support.prefork import Forked
 
 __all__ = ["ARMARIUS", "UNPRIVILEGED", "Done", "Terminal"]
@@ -99,10 +99,7 @@ class Terminal:
 
     def configure(self, base_url: str, **more: Any) -> None:
         """Let this machine's Codex speak to the model at `base_url`."""
-        provider = {"name": "s", "base_url": base_url, "wire_api": "responses"}
-        provider |= {"request_max_retries": 1, "stream_max_retries": 1}
-        config = {"model": "gpt-5.5", "model_provider": "s", "model_providers": {"s": provider}}
-        (self.codex_home / "config.toml").write_text(tomli_w.dumps(config | more))
+        (self.codex_home / "config.toml").write_text(codex_config(base_url, **more))
 
     def serve(self, server: ModelServer) -> None:
         self.configure(server.base_url)
