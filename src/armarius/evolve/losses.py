@@ -53,7 +53,7 @@ def check_losses(pairs: Iterable[_Pair]) -> None:
     """Refuse to make a candidate live unseen with which replays fail more often than chance explains."""
     before, after = _alone(pair for pair in pairs if pair.baseline is None or pair.candidate is None)
     if after > before and _is_lopsided(before, after):
-        what = f"{after} replays failed with the candidate alone, {before} with the skill before; the rest may flatter it"
+        what = f"{after} replays failed with the candidate alone, {before} with the skill before: the rest may mislead"
         raise Refused("losses-one-sided", what, "look at the runs of its report; `armarius sleep adopt` makes it live")
 
 
