@@ -49,7 +49,7 @@ def add_a_script(skill: Path) -> None:
     skill.with_name("look.sh").write_text("echo no\n")
 
 
-@pytest.mark.parametrize("change", [reword, add_a_script])
+@pytest.mark.parametrize("change", [pytest.param(reword, marks=pytest.mark.long), add_a_script])
 def test_a_changed_skill_starts_a_new_experiment_without_the_old_evidence(
     tmp_path: Path, private_home: dict[str, str], change: Callable[[Path], None]
 ) -> None:
