@@ -311,7 +311,7 @@ def events(text: str = "Hello, world", *, response: str = "resp_1", end: str = "
     usage = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
     final = {"id": response, "status": end, "model": "gpt-5.5", "output": [whole], "usage": usage} | last
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    done = final["output"] if isinstance(final["output"], list) and final["output"] else [whole]
+    done: list[Any] = last.get("output") or [whole]
     return [
         event("response.created", response={"id": response, "status": "in_progress", "output": [], "usage": None}),
         event("response.output_item.added", output_index=0, item=item | {"content": []}),
