@@ -21,6 +21,7 @@ import msgspec
 import tomli_w
 
 from armarius.clock import Clock
+from armarius.codex.config_file import parse_config
 from armarius.errors import DataError, HostError, UsageError
 from armarius.files import locked, private_folder, read_bounded, write_atomic
 from armarius.install.record import Kept, Theirs, digest
@@ -244,7 +245,7 @@ def without_leftovers(text: str, name: str, where: str, *, provider: bool = Fals
     the byte order, over which Codex reads, stays.
     """
     mark, text = text[: text.startswith(_MARK)], text.removeprefix(_MARK)
-    said = _parsed(text, where)
+    said = parse_config(text, where)
     wanted = _pruned(said, name, provider=provider)
     if wanted == said:
         return mark + text
@@ -296,10 +297,3 @@ def _says(text: str, wanted: dict[str, Any]) -> bool:
         return tomllib.loads(text) == wanted
     except ValueError:
         return False  # what was cut stood inside a string
-
-
-def _parsed(text: str, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError("codex-config", f"{where}: {error}", "correct it; codex cannot read it either") from error

@@ -29,7 +29,7 @@ __all__ = ["Entry", "SessionIndex", "Trouble", "default_places"]
 
 _SCHEMA = Path(__file__).with_name("index_schema.sql")
 # To be raised when a file is read in another way than before, so that all are read again.
-_READING = 4
+_READING = 5
 _EDITION = f"{__version__}/{_READING}"
 
 
