@@ -4,7 +4,8 @@ Owns atomic writes, replacing a file that others write too, bounded reads, priva
 what is written.
 Invariant: after `write_atomic` returns, the new bytes survive a power cut; before that, the old
 ones do. No reader ever sees a mixture. `read_bounded` never waits on a pipe and never reads more
-than it was told to. A lock ends with its block or with its process, whichever comes first.
+than it was told to. What is there and no file (a device, a pipe) is never replaced. A lock ends
+with its block or with its process, whichever comes first.
 """
 
 import contextlib
@@ -88,8 +89,9 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = 
 def open_atomic(path: Path, *, mode: int = 0o600, durable: bool = True) -> Generator[BinaryIO]:
     """A file that takes the place of `path` at the end of the block, and never when that raises.
 
-    HostError when the disk is full or read-only.
+    HostError when the disk is full or read-only; DataError for a device, a pipe or a socket, whose place no file takes.
     """
+    _spare_what_is_no_file(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     with _disk_trouble_told(path):
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
@@ -107,6 +109,16 @@ def open_atomic(path: Path, *, mode: int = 0o600, durable: bool = True) -> Gener
             raise
         if durable:
             _sync_folder(path.parent)
+
+
+def _spare_what_is_no_file(path: Path) -> None:
+    """Whoever may write to `/dev` would lose `/dev/null` by naming it; a folder is refused by the system."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # nothing is there, or a link to nothing
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise DataError("not-a-file", f"{path} is a {file_kind(mode)}", "name a regular file")
 
 
 @contextlib.contextmanager

@@ -263,6 +263,20 @@ def test_a_collector_gets_the_same_spans_as_protobuf(streams: Streams, tmp_path:
         assert values == {each["key"]: next(iter(each["value"].values())) for each in span["attributes"]}
 
 
+def test_a_number_that_the_protocol_cannot_hold_is_told_in_words(
+    streams: Streams, tmp_path: Path, receiver: str
+) -> None:
+    take_in(streams, tmp_path, stream(1_000))
+    numbers = {"most": (1 << 63) - 1, "more": 1 << 63, "least": -(1 << 63), "less": -(1 << 70)}
+    span = msgspec.structs.replace(traced(streams)[0], attributes=dict(numbers))
+    Collector(receiver, {}).send([span])
+    [whole] = ExportTraceServiceRequest.FromString(Receiver.got[0][2]).resource_spans
+    got = {one.key: one.value.string_value or one.value.int_value for one in whole.scope_spans[0].spans[0].attributes}
+    assert got == numbers | {"more": str(1 << 63), "less": str(-(1 << 70))}
+    [told] = json.loads(as_line([span]))["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert [list(one["value"]) for one in told["attributes"]] == [["intValue"], ["stringValue"]] * 2
+
+
 def test_a_busy_collector_is_asked_again_and_others_are_errors(receiver: str) -> None:
     span = Span(
         trace_id="1" * 32, span_id="2" * 16, parent_id="", name="x", kind=1, start_us=1, end_us=2, attributes={}

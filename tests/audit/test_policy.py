@@ -1,5 +1,6 @@
 """Rules about commands: what Codex says of them, and what speaks against them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,20 @@ def test_what_codex_does_not_take_is_an_error_with_its_words(binary: Binary, tmp
     assert "<unknown>" not in first.message
     with pytest.raises(DataError, match="codex does not take"):
         explain(binary, [file], ("a",))
+    with pytest.raises(DataError, match="codex does not take"):
+        try_examples(binary, [file])
+
+
+def test_what_is_no_text_is_an_error_of_its_own_and_hides_no_other_file(binary: Binary, tmp_path: Path) -> None:
+    pipe, bytes_, good = tmp_path / "a.rules", tmp_path / "b.rules", rules(tmp_path, TEMPLATES["worker"])
+    os.mkfifo(pipe)
+    bytes_.write_bytes(b"\xff")
+    report = check_files(binary, [pipe, bytes_, good], for_worker=True)
+    assert [(one.file, one.severity) for one in report.findings] == [(str(pipe), "error"), (str(bytes_), "error")]
+    assert report.rules == len(read_rules(TEMPLATES["worker"]).rules)
+    for file in (pipe, bytes_):
+        with pytest.raises(DataError, match=r"a pipe|not UTF-8"):
+            explain(binary, [file], ("a",))
 
 
 def test_what_is_not_literal_is_said_to_be_unread_and_decided_by_codex(binary: Binary, tmp_path: Path) -> None:

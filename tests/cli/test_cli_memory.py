@@ -26,7 +26,7 @@ def test_from_a_note_to_a_run_that_is_told_it(
     assert kept.answer["notes"][0]["scope"] == f"repo:{terminal.project}"
     elsewhere = terminal.type("memory", "add", "deploy", "by hand", "--scope", "repo:/elsewhere", "--json").answer
     document = terminal.project / "notes.md"
-    document.write_text("The deploy of the moon base is monthly.\n")
+    document.write_text("\ufeffThe deploy of the moon base is monthly.\n")
     check(terminal.type("memory", "add", "--file", "notes.md", "--json").answer)
     found = terminal.type("memory", "search", "deploy", "--json").answer
     check(found)

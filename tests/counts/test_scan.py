@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import pytest
@@ -14,11 +15,14 @@ from hypothesis import strategies as st
 from armarius.counts.away import Room, name_of, parts_of
 from armarius.counts.entries import Part
 from armarius.counts.scan import Scan
+from armarius.counts.slim import Meta, Unread, records_in
 from armarius.counts.summary import Summary, Text, TurnNote
 from armarius.rollouts.reader import LONGEST_LINE, RolloutReader, read_rollout
+from armarius.rollouts.records import Stranger, decode
 from armarius.thread import AgentMessage, Command, ResponseUsage, Thread, UserMessage
 
 DATA = Path(__file__).parents[1] / "data" / "rollouts"
+DEEPEST = 6
 FILES = sorted(path for path in DATA.rglob("*.jsonl*") if path.name.startswith(("rollout", "0.")))
 
 
@@ -330,3 +334,60 @@ def test_a_time_that_is_not_said_is_that_of_the_lines_around(tmp_path: Path, pla
     lines[place] = b'{"timestamp":""' + lines[place][lines[place].index(b",") :]
     path.write_bytes(b"".join(lines))
     assert counted(scan_of(path).summary(), read_rollout(path))["times"] == told(read_rollout(path))["times"]
+
+
+WRONG: tuple[Any, ...] = (7, 1 << 60, "x", None, [7], {"x": 7})
+
+
+def places_in(value: Any, *path: Any) -> list[tuple[Any, ...]]:
+    """The way to everything in a record; of a list the first entry stands for all."""
+    within = list[tuple[Any, Any]]()
+    if isinstance(value, dict):
+        within += cast("dict[str, Any]", value).items()
+    elif isinstance(value, list):
+        within += enumerate(cast("list[Any]", value)[:1])
+    return [way for key, one in within for way in ((*path, key), *places_in(one, *path, key))]
+
+
+def with_wrong(record: Any, path: tuple[Any, ...], wrong: Any) -> Any:
+    changed = deepcopy(record)
+    within: Any = changed
+    for key in path[:-1]:
+        within = within[key]
+    within[path[-1]] = wrong
+    return changed
+
+
+def is_counted_short(line: bytes) -> bool:
+    found = records_in(line + b"\n")
+    if found is None:
+        return False
+    payload = found[0].payload
+    return not isinstance(payload, Unread | Meta) and not isinstance(getattr(payload, "item", None), Unread)
+
+
+def one_record_of_each_kind() -> list[Any]:
+    found = dict[str, Any]()
+    for path in FILES:
+        for line in path.read_bytes().splitlines() if path.suffix == ".jsonl" else ():
+            if line.startswith(b'{"timestamp":') and line.isascii():
+                record = json.loads(line)
+                payload = record.get("payload", {})
+                shape = [".".join(map(str, place)) for place in places_in(payload)] if payload.get("type") else []
+                item = payload.get("item", {})
+                found[json.dumps([record["type"], payload.get("type"), item and item["type"], shape])] = record
+    return list(found.values())
+
+
+def test_what_is_counted_by_its_short_shape_fits_the_whole_record() -> None:
+    """A field of a wrong type throws a line out for `show`; then it is not in the totals of `stats` either."""
+    tried = 0
+    for record in one_record_of_each_kind():
+        for path in places_in(record):
+            for wrong in WRONG if len(path) < DEEPEST else ():
+                line = json.dumps(with_wrong(record, path, wrong), separators=(",", ":")).encode()
+                if is_counted_short(line):
+                    tried += 1
+                    whole = decode(line)
+                    assert not (isinstance(whole, Stranger) and whole.problem), (path, wrong, whole.problem)
+    assert tried > 1_000, tried

@@ -75,6 +75,18 @@ def test_a_reader_sees_the_old_or_the_new_and_never_a_mixture_even_when_the_writ
     assert seen <= {b"a", b"b"}
 
 
+def test_what_is_no_file_keeps_its_place(tmp_path: Path) -> None:
+    """An administrator who names `/dev/null` as an output still has it afterwards."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/null")
+    for place, kind in ((pipe, "pipe"), (link, "device")):
+        with pytest.raises(DataError, match=f"is a {kind}"):
+            write_atomic(place, b"x")
+    assert (pipe.is_fifo(), link.is_symlink()) == (True, True)
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "link"}
+
+
 def test_a_link_is_replaced_and_what_it_led_to_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("mine")
     (tmp_path / "link").symlink_to("target")

@@ -129,6 +129,24 @@ def edit_request(_recorded: Recorded, ledger: Database) -> None:
     change(ledger, "UPDATE run SET request = replace(request, '\"role\"', '\"Role\"')")
 
 
+def edit_column(column: str, value: str) -> Callable[[Recorded, Database], None]:
+    """Another value in one column of every run that has something else there."""
+
+    def edit(_recorded: Recorded, ledger: Database) -> None:
+        change(ledger, f"UPDATE run SET {column} = {value} WHERE error_code IS NOT NULL")
+
+    edit.__name__ = f"edit_{column}"
+    return edit
+
+
+COLUMNS = (
+    *(("folder", "'/elsewhere'"), ("model", "'another'"), ("effort", "'another'"), ("paid_key", "'of another'")),
+    *(("exit_status", "replace(exit_status, '1', '0')"), ("exit_status", "NULL"), ("exit_status", "'no JSON'")),
+    *(("error_message", "'another'"), ("codex_version", "'0'"), ("thread_id", "NULL")),
+    *(("created_at_us", "1"), ("started_at_us", "1"), ("ended_at_us", "ended_at_us + 1")),
+)
+
+
 def edit_usage(_recorded: Recorded, ledger: Database) -> None:
     change(ledger, "UPDATE response_usage SET output = 0")
 
@@ -230,6 +248,7 @@ def break_mark(recorded: Recorded, ledger: Database) -> None:
         (edit_run_row, {"run-changed"}),
         (edit_result, {"run-changed"}),
         (edit_request, {"run-changed"}),
+        *((edit_column(*column), {"run-changed"}) for column in COLUMNS),
         (edit_usage, {"usage-changed"}),
         (edit_attempt, {"attempts-changed"}),
         (edit_event, {"events-changed"}),

@@ -301,6 +301,18 @@ def test_a_name_that_no_file_system_takes_is_a_file_that_is_not_there(tmp_path: 
         read_rollout(tmp_path / "no\0such.jsonl")
 
 
+@pytest.mark.parametrize("suffix", ["", ".zst"])
+@pytest.mark.parametrize("target", ["pipe", "/dev/zero", "folder"])
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, target: str, suffix: str) -> None:
+    path = tmp_path / (NAME + suffix)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    path.symlink_to(tmp_path / target)
+
+    with pytest.raises(OSError, match="no regular file"):
+        read_rollout(path)
+
+
 def test_a_file_that_is_only_touched_is_not_read_again(tmp_path: Path) -> None:
     path = tmp_path / NAME
     path.write_bytes(b"\n".join([META, START, said("a"), b"half a li"]))

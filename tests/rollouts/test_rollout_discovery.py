@@ -132,3 +132,23 @@ def test_what_is_no_thread_has_no_file(tmp_path: Path, thread_id: str) -> None:
     put(tmp_path, f"{DAY}/{FIRST}", 100)
 
     assert find_rollout(tmp_path, thread_id) is None
+
+
+def test_a_folder_that_goes_away_while_others_are_listed_hides_none_of_them(tmp_path: Path) -> None:
+    kept = put(tmp_path, f"{DAY}/{FIRST}", 100)
+    (tmp_path / "sessions/2027").symlink_to(tmp_path / "sessions/2027")
+    (tmp_path / "sessions/2028").mkdir()
+    (tmp_path / "sessions/2028/01").symlink_to("/proc/self/task/0/fd")
+    put(tmp_path, f"sessions/2026/11/\udcff/{SECOND}", 200)
+
+    assert [file.path for file in find_rollouts(tmp_path)] == [kept]
+
+
+def test_what_no_file_is_is_nobodys_session_file(tmp_path: Path) -> None:
+    put(tmp_path, f"{DAY}/other", 100)
+    os.mkfifo(tmp_path / DAY / FIRST)
+    (tmp_path / DAY / SECOND).symlink_to("/dev/zero")
+
+    assert find_rollouts(tmp_path) == []
+    assert find_rollout(tmp_path, thread_id_of(FIRST)) is None
+    assert find_rollout(tmp_path, thread_id_of(SECOND)) is None

@@ -13,11 +13,12 @@ import msgspec
 from armarius import __version__
 from armarius.audit.traces import Span, Value
 
-__all__ = ["RESOURCE", "SCOPE", "as_line", "in_requests"]
+__all__ = ["RESOURCE", "SCOPE", "as_line", "in_requests", "is_whole"]
 
 RESOURCE: Final = {"service.name": "armarius", "service.version": __version__}
 SCOPE: Final = "armarius.audit"
 _ERROR: Final = 2
+_BEYOND: Final = 1 << 63
 _MOST_SPANS: Final = 500
 _MOST_BYTES: Final = 2 << 20
 
@@ -60,8 +61,13 @@ def _span(span: Span) -> dict[str, Any]:
     return told
 
 
+def is_whole(value: Value) -> bool:
+    """Whether a value goes out as a number: the protocol's have 64 bits, and a stream may say anything."""
+    return isinstance(value, int) and -_BEYOND <= value < _BEYOND
+
+
 def _attributes(values: dict[str, Value] | dict[str, str]) -> list[dict[str, Any]]:
     return [
-        {"key": name, "value": {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}}
+        {"key": name, "value": {"intValue": str(value)} if is_whole(value) else {"stringValue": str(value)}}
         for name, value in values.items()
     ]

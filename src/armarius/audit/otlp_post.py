@@ -22,7 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from armarius import __version__
-from armarius.audit.otlp import RESOURCE, SCOPE
+from armarius.audit.otlp import RESOURCE, SCOPE, is_whole
 from armarius.audit.traces import CLIENT, INTERNAL, Span, Value
 from armarius.errors import HostError, Refused, UsageError
 from armarius.redact import redact
@@ -142,6 +142,9 @@ def _request(spans: Iterable[Span]) -> ExportTraceServiceRequest:
 
 def _attributes(values: Mapping[str, Value]) -> list[KeyValue]:
     return [
-        KeyValue(key=name, value=AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value))
+        KeyValue(
+            key=name,
+            value=AnyValue(int_value=int(value)) if is_whole(value) else AnyValue(string_value=str(value)),
+        )
         for name, value in values.items()
     ]

@@ -112,14 +112,16 @@ def check_files(binary: Binary, files: Sequence[Path], *, for_worker: bool) -> P
     """What speaks against these files, each by itself and, for a worker's home, all together."""
     found, rules, taken = list[Finding](), 0, list[Path]()
     for file in files:
+        read = None
         try:
+            read = read_rules(_text(file))  # before Codex, which would wait for a pipe
             ask(binary, [file], ["true"])
             taken.append(file)
         except DataError as error:
             found.append(Finding(str(file), 0, error.code, "error", error.message, error.hint))
-        read = read_rules(_text(file))
-        rules += len(read.rules)
-        found += findings(str(file), read)
+        if read is not None:
+            rules += len(read.rules)
+            found += findings(str(file), read)
     if for_worker:
         lacks = lacks_login(lambda command: bool(taken) and ask(binary, taken, command).decision == "forbidden")
         found += [] if lacks is None else [lacks]
@@ -132,8 +134,10 @@ def try_examples(binary: Binary, files: Sequence[Path]) -> PolicyTest:
     It holds when its rule is met, or not met, as it says, and what is decided is the rule's word or a stricter one.
     """
     done, unread = list[PolicyExample](), 0
-    for file in files:
-        read = read_rules(_text(file))
+    texts = {file: _text(file) for file in files}
+    ask(binary, files, ["true"])  # no example may be there to show that Codex takes none of it
+    for file, text in texts.items():
+        read = read_rules(text)
         unread += len(read.unread)
         for rule, command, is_met in commands_of(read):
             decided = ask(binary, files, command)
@@ -147,6 +151,8 @@ def try_examples(binary: Binary, files: Sequence[Path]) -> PolicyTest:
 
 def explain(binary: Binary, files: Sequence[Path], command: tuple[str, ...]) -> PolicyExplained:
     """What the rules say of a command."""
+    for file in files:
+        _text(file)  # a pipe would keep Codex waiting
     decided = ask(binary, files, command)
     means = _MEANS[decided.decision]
     return PolicyExplained(command, decided.decision, means, decided.matched, tuple(map(str, files)))

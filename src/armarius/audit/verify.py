@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from armarius.audit import run_sealed
 from armarius.audit.streams import Streams
 from armarius.identity import hash_bytes
 from armarius.proof import chain
@@ -246,15 +247,9 @@ def _run(ledger: Database, row: chain.Row, receipt: Receipt) -> Iterator[Finding
         yield Finding("attempts-changed", "its attempts are not those that were recorded", run.id, row.seq)
     if run.ended_at_us is None or any(one.number > row.number > 0 for one in tried):
         return
-    seen = (run.state, run.role, run.cwd, run.thread_id, run.codex_version or "", run.sandbox, run.error_code)
-    problem = receipt.problem.code if receipt.problem else None
-    noted = (receipt.state, receipt.role, receipt.cwd, receipt.thread_id, receipt.codex_version)
-    hashes = (hash_bytes(run.request.encode()), hash_bytes((run.result or "").encode()))
-    if seen != (*noted, receipt.asked.sandbox, problem) or hashes != (
-        receipt.asked.request_sha256,
-        receipt.result_sha256,
-    ):
-        yield Finding("run-changed", "the ledger says something else of it than was recorded", run.id, row.seq)
+    if changed := run_sealed.differs(ledger, run, row, receipt):
+        said = f"the ledger says something else of its {', '.join(changed)} than was recorded"
+        yield Finding("run-changed", said, run.id, row.seq)
     if tokens_of(ledger, run.id) != receipt.responses:
         yield Finding("usage-changed", "its usage is not what was recorded", run.id, row.seq)
 

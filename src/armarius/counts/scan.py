@@ -39,7 +39,6 @@ from armarius.counts.slim import (
     UserSaid,
     by_shape,
     records_in,
-    total_in,
 )
 from armarius.counts.summary import Summary, Text
 from armarius.counts.tally import Tally
@@ -228,7 +227,7 @@ class Scan:
     def _end(self, event: End, timestamp: str, begin: int, end: int) -> None:
         """The turn that runs came to its end; why one failed is not to be had without decoding."""
         turn = self._turn
-        if turn is None or turn.id != event.turn_id or event.error is not None:
+        if turn is None or turn.id != event.turn_id or event.error is not None or turn.id in self._tally.of_others:
             self._any(event, timestamp, begin, end)
         else:
             self._tally.complete(turn, timestamp)
@@ -245,15 +244,10 @@ class Scan:
 
     def _tokens(self, event: Tokens, timestamp: str, begin: int, end: int) -> None:
         """Where responses have records, the last running total matters alone, for what it says of limits."""
-        if not self._tally.has_records:
-            try:
-                total = total_in(event.info)
-            except ValueError:
-                self._any(event, timestamp, begin, end)
-                return
-            if total:
-                place = Place(self.offset + begin, timestamp)
-                self._tally.count(total.total_token_usage, total.last_token_usage, place)
+        total = event.info
+        if total and not self._tally.has_records:
+            place = Place(self.offset + begin, timestamp)
+            self._tally.count(total.total_token_usage, total.last_token_usage, place)
         self._limits_at = (begin, end)
 
     def _user(self, event: UserSaid, timestamp: str, begin: int, end: int) -> None:

@@ -3,7 +3,8 @@
 Owns the slim shapes of records. Does not own what they change, nor where lines begin (`windows`).
 Invariant: lines that do not all fit are None here, and the caller then decodes each whole. What fits
 is told apart by its type, as the full records are; a kind that counting knows nothing short about is
-an `Unread`.
+an `Unread`. What fits here fits the full record, too: every field that has a type there has it here,
+needed or not, so that a line which the reader throws out is not counted.
 
 One call for all lines of a window: to ask the decoder line by line, or to look for the few bytes in
 Python, takes longer than to let it skip everything that has no name here.
@@ -16,10 +17,10 @@ from msgspec import Raw, Struct
 
 from armarius.rollouts.fold import KEPT, QUIET
 from armarius.rollouts.paginated import TurnItem
-from armarius.rollouts.parts import Content, Number
+from armarius.rollouts.parts import Content, Duration, Number
 from armarius.rollouts.records import Event, Response
 from armarius.rollouts.salvage import UNREADABLE
-from armarius.rollouts.usage import TokenUsage, TokenUsageRecord
+from armarius.rollouts.usage import TokenInfo, TokenUsageRecord
 
 __all__ = [
     "AgentItem",
@@ -40,13 +41,11 @@ __all__ = [
     "Settings",
     "Spending",
     "Tokens",
-    "Total",
     "Unread",
     "UserItem",
     "UserSaid",
     "by_shape",
     "records_in",
-    "total_in",
 ]
 
 
@@ -69,6 +68,27 @@ class Completed(Struct, gc=False):
 class Item(Struct, gc=False):
     """An item that is only a sign that its turn is not empty."""
 
+    id: str
+
+
+class _ReasoningItem(Item, gc=False, tag="Reasoning"):
+    summary_text: list[str] = []
+    raw_content: list[str] = []
+
+
+class _Change(Struct, gc=False):
+    type: str | None = None
+    move_path: str | None = None
+
+
+class _FileChangeItem(Item, gc=False, tag="FileChange"):
+    changes: dict[str, _Change] = {}
+    status: str | None = None
+
+
+class _CompactionItem(Item, gc=False, tag="ContextCompaction"):
+    pass
+
 
 class UserItem(Struct, gc=False, tag="UserMessage"):
     """What the user said."""
@@ -82,6 +102,7 @@ class AgentItem(Struct, gc=False, tag="AgentMessage"):
 
     id: str
     content: Content = ""
+    phase: str | None = None
 
 
 class RanItem(Struct, gc=False, tag="CommandExecution"):
@@ -89,13 +110,18 @@ class RanItem(Struct, gc=False, tag="CommandExecution"):
 
     id: str
     command: list[str] = []
+    cwd: str | None = None
+    status: str | None = None
     exit_code: Number | None = None
+    aggregated_output: str | None = None
+    duration: Duration | None = None
 
 
 class Tokens(Struct, gc=False, tag="token_count"):
-    """The running total, undecoded, and how full the plan's windows are."""
+    """The running total, and how full the plan's windows are."""
 
-    info: Raw = Raw()
+    turn_id: str | None = None
+    info: TokenInfo | None = None
 
 
 class Begin(Struct, gc=False, tag="task_started"):
@@ -105,41 +131,55 @@ class Begin(Struct, gc=False, tag="task_started"):
 
 
 class _Error(Struct, gc=False):
-    pass
+    message: str = ""
 
 
 class End(Struct, gc=False, tag="task_complete"):
     """A turn is over."""
 
     turn_id: str | None = None
+    last_agent_message: str | None = None
     error: _Error | None = None
 
 
-class _Model(Struct, gc=False):
+class Context(Struct, gc=False):
+    """What a turn runs with."""
+
+    turn_id: str | None = None
+    cwd: str | None = None
     model: str | None = None
+    effort: str | None = None
+    reasoning_effort: str | None = None
+    approval_policy: str | dict[str, Raw] | None = None
 
 
 class Settings(Struct, gc=False, tag="thread_settings_applied"):
     """What the next turns run with."""
 
-    thread_settings: _Model
+    thread_settings: Context
+    turn_id: str | None = None
 
 
 class UserSaid(Struct, gc=False, tag="user_message"):
     """What the user said, as wrapped rollouts have it."""
 
-    kind: Raw = Raw()
+    message: str = ""
+    kind: str | None = None
+    turn_id: str | None = None
 
 
 class AgentSaid(Struct, gc=False, tag="agent_message"):
     """What the agent said, as wrapped rollouts have it."""
 
+    message: str = ""
+    phase: str | None = None
     turn_id: str | None = None
 
 
 class Reasoned(Struct, gc=False, tag="agent_reasoning"):
     """A sign that the turn is not empty."""
 
+    text: str = ""
     turn_id: str | None = None
 
 
@@ -147,19 +187,22 @@ class Called(Struct, gc=False):
     """A tool was called."""
 
     call_id: str
+    name: str
+
+
+class _Function(Called, gc=False, tag="function_call"):
+    arguments: str = ""
+
+
+class _Custom(Called, gc=False, tag="custom_tool_call"):
+    input: str = ""
 
 
 class Answered(Struct, gc=False):
     """A call was answered."""
 
     call_id: str | None = None
-
-
-class Context(Struct, gc=False):
-    """What a turn runs with."""
-
-    turn_id: str | None = None
-    model: str | None = None
+    output: Content = ""
 
 
 class Spending(TokenUsageRecord, gc=False):
@@ -177,18 +220,12 @@ class Compacted(Struct, gc=False):
 T = TypeVar("T")
 
 
-class Total(Struct, gc=False):
-    """A running total, and what is new of it."""
-
-    total_token_usage: TokenUsage
-    last_token_usage: TokenUsage
-
-
 class Record(Struct, gc=False):
     """A line: when it was written, and the slim shape of what it says."""
 
     timestamp: str
     payload: Any
+    ordinal: Number | None = None
 
 
 def _kinds(base: type[Struct], *names: str) -> tuple[type[Struct], ...]:
@@ -204,17 +241,17 @@ def _others(known: object, scope: str, mine: tuple[type[Struct], ...]) -> tuple[
 
 
 def _line(tag: str, payload: Any) -> type[Struct]:
-    return msgspec.defstruct(f"_{tag}", [("timestamp", str), ("payload", payload)], bases=(Record,), tag=tag, gc=False)
+    return msgspec.defstruct(f"_{tag}", [("payload", payload)], bases=(Record,), tag=tag, gc=False)
 
 
 def _union(kinds: tuple[type[Struct], ...]) -> Any:
     return Union[kinds]  # noqa: UP007  # the kinds are known when the program runs
 
 
-_ITEMS: Final = (UserItem, AgentItem, RanItem, *_kinds(Item, "Reasoning", "FileChange", "ContextCompaction"))
+_ITEMS: Final = (UserItem, AgentItem, RanItem, _ReasoningItem, _FileChangeItem, _CompactionItem)
 _RESPONSES: Final = (
     *_kinds(Nothing, "message", "reasoning"),
-    *_kinds(Called, "function_call", "custom_tool_call"),
+    *(_Function, _Custom),
     *_kinds(Answered, "function_call_output", "custom_tool_call_output"),
 )
 _EVENTS: Final = (
@@ -241,7 +278,6 @@ _LINES: Final = (
     *(_line(kind, Unread) for kind in sorted(QUIET) if ":" not in kind),
 )
 _records = msgspec.json.Decoder(_union(_LINES)).decode_lines
-_total = msgspec.json.Decoder(Total | None).decode
 
 
 def by_shape(taken: dict[type[Struct], T]) -> dict[type[Struct], T]:
@@ -255,8 +291,3 @@ def records_in(lines: bytes | memoryview) -> list[Record] | None:
         return _records(lines)
     except UNREADABLE:
         return None
-
-
-def total_in(info: Raw) -> Total | None:
-    """A running total, which is missing before the first response; ValueError when it is none."""
-    return _total(info) if info else None

@@ -3,13 +3,14 @@
 Owns the layout below a CODEX_HOME: `sessions/YYYY/MM/DD/rollout-<time>-<thread id>.jsonl`, the flat
 `archived_sessions/`, and `.jsonl.zst` for files that were compressed. Does not own their content.
 Invariant: each thread file is listed once; where a compressed file and its plain form lie side by
-side, as they do while Codex resumes one, the plain one counts.
+side, as they do while Codex resumes one, the plain one counts. A folder that cannot be listed, or is
+gone before it is, hides no other.
 """
 
+import os
 import re
 import stat
 from collections.abc import Iterator
-from glob import escape
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,7 @@ _NAME = re.compile(
     r"rollout-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-"
     r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.jsonl(?P<zst>\.zst)?"
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")  # a byte of a name that is no text
 
 
 class RolloutFile(msgspec.Struct, frozen=True):
@@ -62,30 +64,43 @@ def files_of_thread(home: Path, thread_id: str) -> list[Path]:
 
     A file that lies in two folders, as one does while it is moved, is there twice, a plain one last.
     """
-    name = f"rollout-*-{escape(thread_id)}.jsonl"
-    places = (f"sessions/*/*/*/{name}", f"archived_sessions/{name}")
-    found = {path for place in places for form in (place, place + COMPRESSED) for path in home.glob(form)}
+    found = {file.path for file in _listed(home, thread_id)}
     kept = (path for path in found if path.suffix != COMPRESSED or path.with_suffix("") not in found)
     return sorted(kept, key=lambda path: (path.name.removesuffix(COMPRESSED), path.suffix != COMPRESSED, path))
 
 
-def _listed(home: Path) -> Iterator[RolloutFile]:
-    for pattern, is_archived in (
-        ("sessions/*/*/*/rollout-*.jsonl*", False),
-        ("archived_sessions/rollout-*.jsonl*", True),
-    ):
-        for path in home.glob(pattern):
-            if name := _NAME.fullmatch(path.name):
-                try:
-                    seen = path.stat()
-                except OSError:
-                    continue  # archived or deleted since the folder was listed, or a link to nowhere
-                if stat.S_ISREG(seen.st_mode):
-                    yield RolloutFile(
-                        path,
-                        name["id"],
-                        seen.st_size,
-                        seen.st_mtime_ns // 1_000,
-                        is_archived,
-                        is_compressed=name["zst"] is not None,
-                    )
+def _listed(home: Path, thread_id: str | None = None) -> Iterator[RolloutFile]:
+    for folder, depth, is_archived in ((home / "sessions", 3, False), (home / "archived_sessions", 0, True)):
+        for entry in _entries(folder, depth):
+            name = _NAME.fullmatch(entry.name)
+            if name and thread_id in {None, name["id"]} and (seen := _seen(entry)) and stat.S_ISREG(seen.st_mode):
+                yield RolloutFile(
+                    Path(entry.path),
+                    name["id"],
+                    seen.st_size,
+                    seen.st_mtime_ns // 1_000,
+                    is_archived,
+                    is_compressed=name["zst"] is not None,
+                )
+
+
+def _entries(folder: Path | str, depth: int) -> Iterator[os.DirEntry[str]]:
+    """What lies in the folders `depth` levels below, as far as they can be listed and their names are text."""
+    try:
+        with os.scandir(folder) as listed:
+            entries = list(listed)
+    except OSError:  # moved away or deleted meanwhile, not ours, a link in a circle
+        return
+    for entry in entries:
+        if not _SURROGATE.search(entry.name):
+            if depth == 0:
+                yield entry
+            else:
+                yield from _entries(entry.path, depth - 1)
+
+
+def _seen(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat()
+    except OSError:
+        return None  # archived or deleted since the folder was listed, or a link to nowhere

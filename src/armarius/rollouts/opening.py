@@ -4,12 +4,14 @@ Owns which of the two forms is read, decompression, and what a damaged compresse
 not own lines or their meaning.
 Invariant: bytes come out as they were before compression, and offsets count those. Memory and time are
 bounded whatever the file claims; damage is an OSError in the place where it shows, after all bytes
-before it, and so is a file of a few bytes that unpacks to far more than any session says.
+before it, and so is a file of a few bytes that unpacks to far more than any session says. What is no
+file (a pipe, a device) is not read.
 """
 
 import errno
 import io
 import os
+import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -60,9 +62,18 @@ def open_rollout(path: Path) -> ByteStream:
     """A session file, whichever form of it is there; OSError when none can be opened."""
     try:
         form = present(path)
-        return Unpacked(form) if form.suffix == COMPRESSED else form.open("rb", buffering=0)
+        return Unpacked(form) if form.suffix == COMPRESSED else io.FileIO(form, opener=_regular)
     except ValueError as error:  # a name that no file system takes
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
+
+
+def _regular(path: str, flags: int) -> int:
+    """Opens a file, and nothing that would have us wait for a writer or read for ever."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return descriptor
 
 
 class Unpacked:
@@ -113,7 +124,7 @@ class _Packed(io.FileIO):
     """The compressed bytes on their way to the decompressor, which does not say where it stopped."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        super().__init__(path, opener=_regular)
         self.frames = _Frames()
 
     def read(self, size: int | None = -1, /) -> bytes | Any:

@@ -17,6 +17,7 @@ from armarius.clock import Clock
 from armarius.counts.scan import Scan
 from armarius.rollouts.discovery import RolloutFile, find_rollouts
 from armarius.sessions.finding import MOST_SHOWN, Finding, Subject, counted
+from armarius.sessions.folders import Place, sweep
 from armarius.sessions.leftovers import left_behind
 from armarius.sessions.observe import Observations, observe
 from armarius.sessions.state import standing_of
@@ -78,7 +79,7 @@ def _examined(home: Path, clock: Clock, databases: Path) -> Home:
         *left_behind(home, files, crashed, look, databases),
         _compression(files, now_us),
         _archiving(files, now_us),
-        _unread(reads),
+        _unread(reads, sweep(Place("codex", home)).closed),
         _trouble(look),
     )
     return Home(codex_home=str(home), findings=findings)
@@ -231,19 +232,23 @@ def _archiving(files: list[RolloutFile], now_us: int) -> Finding:
 # ---------------------------------------------------------------- not usable
 
 
-def _unread(reads: list[_Read]) -> Finding:
+def _unread(reads: list[_Read], shut: tuple[str, ...]) -> Finding:
     bad = [read for read in reads if read.problem or read.bad_lines or read.unknown or read.half]
     lines, kinds = sum(read.bad_lines for read in bad), sum(read.unknown for read in bad)
     closed, halves = sum(bool(read.problem) for read in bad), sum(bool(read.half) for read in bad)
     return Finding(
         kind="unread",
         found=f"{counted(lines, 'line')} skipped, {counted(halves, 'file')} ending in half a line, "
-        f"{counted(kinds, 'record')} of unknown kind, {closed} unreadable",
-        count=len(bad),
+        f"{counted(kinds, 'record')} of unknown kind, {closed} unreadable"
+        + (f", {counted(len(shut), 'folder')} that cannot be looked into" if shut else ""),
+        count=len(bad) + len(shut),
         advice="`armarius sessions show ID` says where; mend owner and mode of files that cannot be read"
-        if bad
+        if bad or shut
         else "",
-        subjects=tuple(Subject(str(read.file.path), read.problem or _told(read)) for read in bad[:MOST_SHOWN]),
+        subjects=tuple(
+            [Subject(path, "cannot be looked into, or its name is no text") for path in shut]
+            + [Subject(str(read.file.path), read.problem or _told(read)) for read in bad]
+        )[:MOST_SHOWN],
     )
 
 

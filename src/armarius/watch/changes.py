@@ -80,6 +80,6 @@ class Changes:
                 ignore_permission_denied=True,
             ):
                 self._found.put(frozenset(path for _, path in changes))
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, UnicodeEncodeError) as error:  # the last: a folder whose name is no text
             self.trouble.append(str(error))
             self._found.put(frozenset())

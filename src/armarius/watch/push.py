@@ -2,8 +2,9 @@
 
 Owns the three ways: a notification on the desktop, a command of the user's, a webhook on this machine.
 Does not own what is said.
-Invariant: a push never holds up the watch and never ends it; each way that fails is named once. No
-shell, and nothing leaves this machine: a webhook is on loopback, and nothing redirects it.
+Invariant: a push never holds up the watch and never ends it; each way that fails is named once, and so is
+how many signals were not handed on when the watch was over. No shell, and nothing leaves this machine: a
+webhook is on loopback, and nothing redirects it.
 """
 
 import http.client
@@ -56,6 +57,10 @@ class Pushes:
         self._signals.put(None)
         if self._ways:
             self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            left = self._signals.qsize()  # the mark of the end stands for the one in hand
+            said = "1 signal was" if left == 1 else f"{left} signals were"
+            self._warn(f"{said} not handed on within {_PATIENCE_S:g} s of the end")
 
     def send(self, signal: Signal) -> None:
         if self._ways:

@@ -67,6 +67,6 @@ def command(  # one for each flag
 
 def _text(path: Path) -> str:
     try:
-        return read_bounded(path, _LARGEST).decode()
+        return read_bounded(path, _LARGEST).decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise DataError("encoding", f"{path}: byte {error.start} is not UTF-8", "save it as UTF-8") from error

@@ -31,5 +31,6 @@ def command(*, files: tuple[Path, ...], lane: str | None, as_json: bool) -> int:
         ]
         print_table(("", "DECISION", "RULE", "COMMAND"), rows)
         if done.unread:
-            say(f"{done.unread} statements are no literal rules; their examples were checked by Codex alone", err=True)
+            which = "1 statement is" if done.unread == 1 else f"{done.unread} statements are"
+            say(f"{which} no literal rule; Codex alone checked its examples", err=True)
     return 0 if all(one.holds for one in done.examples) else 1
