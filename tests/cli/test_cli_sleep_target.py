@@ -64,6 +64,7 @@ def test_a_model_without_tools_replays_what_needs_none_and_the_report_says_what_
     assert {(run["role"], run["state"], run["model"]) for run in runs} == {("replay", "succeeded", "small")}
     shown = terminal.type("runs", "show", runs[0]["id"], "--json").answer
     check(shown)
+    assert terminal.type("audit", "verify", "--json").answer["receipts"] == len(runs), "each of them sealed"
     assert skill.read_bytes() == SEED.skill
 
 

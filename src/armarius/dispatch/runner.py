@@ -80,6 +80,10 @@ class Runner(Keeper):
         """The codex that does the work."""
         return self._binary
 
+    def folder_of(self, run_id: str) -> Path:
+        """Where a run's files are kept."""
+        return self._runs / run_id
+
     def run(self, request: RunRequest) -> RunResult:
         """Do one piece of work, from claim to record."""
         begun = self.begin(request, self.obtain(request))
@@ -134,7 +138,7 @@ class Runner(Keeper):
 
     def _begin(self, request: RunRequest, held: Held) -> Begun:
         run_id = new_id("run", self.clock)
-        folder = self._runs / run_id
+        folder = self.folder_of(run_id)
         if self._known(request) is None:
             check_budget(request, self.limits(request))
         with self.ledger.transaction():  # looking and claiming are one: nobody comes in between
@@ -183,7 +187,7 @@ class Runner(Keeper):
             return self._begin_queued(run_id, request, held)
 
     def _begin_queued(self, run_id: str, request: RunRequest, held: Held) -> Begun | None:
-        folder = self._runs / run_id
+        folder = self.folder_of(run_id)
         with self.ledger.transaction():
             number = queued.claim(
                 self.ledger,

@@ -23,7 +23,7 @@ from armarius.evolve.judge import ToolCalled, ToolNotCalled
 from armarius.evolve.tasks import Task
 from armarius.files import private_folder, read_bounded, write_atomic
 from armarius.identity import new_id
-from armarius.runs import records
+from armarius.runs import receipts, records
 from armarius.runs.limits import check_budget
 from armarius.runs.records import RunRow
 from armarius.runs.request import Problem, RunRequest, RunResult
@@ -221,12 +221,13 @@ def _known(runner: Runner, request: RunRequest) -> RunResult | None:
 def _recorded(runner: Runner, directly: Directly, request: RunRequest, reply: Reply) -> RunResult:
     """The run in the ledger, from its beginning to its end at once; one without an answer may be asked for again."""
     run_id, now_us = new_id("run", runner.clock), runner.clock.now_us()
+    folder = runner.folder_of(run_id)
     problem = Problem("no-answer", reply.why) if reply.why else None
     result = RunResult(
         id=run_id,
         state="failed" if problem else "succeeded",
         role=request.role,
-        folder=request.cwd,
+        folder=str(folder),
         answer=None if problem else reply.text,
         problem=problem,
         usage=reply.usage,
@@ -238,11 +239,12 @@ def _recorded(runner: Runner, directly: Directly, request: RunRequest, reply: Re
     kept = request if problem is None else msgspec.structs.replace(request, paid_key=None)
     spot = StreamSpot(_ANSWER, 1)
     responses = (ResponseUsage(run_id, run_id, reply.usage, spot),) if reply.responses else ()
+    private_folder(folder)
     with runner.ledger.transaction():
         records.open_run(
             runner.ledger,
             run_id=run_id,
-            folder=request.cwd,
+            folder=str(folder),
             request=kept,
             codex_version="",
             me=runner.me,
@@ -251,6 +253,9 @@ def _recorded(runner: Runner, directly: Directly, request: RunRequest, reply: Re
         records.close_run(
             runner.ledger, number=1, result=result, end=Exit("exited"), responses=responses, now_us=now_us
         )
+        row = receipts.seal_unclaimed(runner.ledger, now_us, result)
+    if row is not None:
+        receipts.mark(runner.ledger, str(folder), row)
     return result
 
 

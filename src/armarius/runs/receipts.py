@@ -179,7 +179,10 @@ def seal(
 
 
 def seal_unclaimed(ledger: Database, now_us: int, result: RunResult) -> chain.Row | None:
-    """The receipt of a run that ended before anybody claimed it; None where its folder is another host's."""
+    """The receipt of a run of which no process was seen to end; None where its folder is another host's.
+
+    Nobody claimed it, whoever did is gone with its host, or somebody other than Codex answered it.
+    """
     folder = Path(result.folder)
     run = ledger.fetch_one(QUERIES.run_by_id, RunRow, id=result.id)
     if run is None or run.ended_at_us is None or not folder.parent.is_dir():
