@@ -3,7 +3,7 @@
 Owns handing a run's id to DBOS, having it come back in a thread of ours until it was carried through, and
 what DBOS believes. Does not own a run: the ledger does, and whatever is said here is mended from it.
 Invariant: a workflow's id is the run's, and it carries nothing but that id. Losing every table of DBOS
-loses no run.
+loses no run. A server that is away is a HostError, as where the ledger meets it.
 
 Five things are done differently from DBOS's defaults, each for a reason that was seen to bite
 (docs/decisions/0007):
@@ -23,7 +23,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,10 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, Queue, SetWorkflowID
 from dbos._queue import queue_worker_thread
 from sqlalchemy import event
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from armarius.errors import HostError
 
 __all__ = ["FINAL", "Engine", "Known", "sqlite_engine"]
 
@@ -79,17 +82,17 @@ class Engine:
         """Take runs from the queue from now on, to the end of the process: DBOS has nothing that needs an end."""
         try:
             self._launch()
-        except DatabaseError:
+        except DatabaseError as error:
             DBOS.destroy()
             if not isinstance(self._place, Path):
-                raise
+                raise _lost(error) from error
             # Nothing in it is not in the ledger, too.
             self._place.replace(self._place.with_name(f"{self._place.name}.damaged"))
             self._launch()
 
     def enqueue(self, run_id: str) -> None:
         """Have a run carried, once; nothing changes when DBOS knows it."""
-        with SetWorkflowID(run_id):
+        with _reaching(), SetWorkflowID(run_id):
             DBOS.enqueue_workflow(self._queue, self._workflow, run_id)
 
     def expect(self, *, is_waiting: bool) -> None:
@@ -113,14 +116,16 @@ class Engine:
         """Take workflows out of DBOS, whatever state they are in."""
         wanted = list(run_ids)
         if wanted:
-            DBOS.delete_workflows(wanted)
+            with _reaching():
+                DBOS.delete_workflows(wanted)
 
     def recover(self, executors: Iterable[str]) -> int:
         """Put back in their queues what executors that are gone had taken; how many there were."""
         gone = [executor for executor in executors if executor != self._executor]
         # The public way, `resume_workflow`, has no executor predicate: it can steal what runs.
         recover = DBOS._recover_pending_workflows  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        return len(recover(gone)) if gone else 0
+        with _reaching():
+            return len(recover(gone)) if gone else 0
 
     def _launch(self) -> None:
         is_file = isinstance(self._place, Path)
@@ -198,8 +203,23 @@ def _look(pace: _Pace, dbos: DBOS, queue: Queue) -> None:
 
 
 def _listed(**wanted: Any) -> list[Known]:
-    rows = DBOS.list_workflows(load_input=False, load_output=False, limit=_MOST, **wanted)
+    with _reaching():
+        rows = DBOS.list_workflows(load_input=False, load_output=False, limit=_MOST, **wanted)
     return [Known(row.workflow_id, str(row.status), row.executor_id, row.queue_name) for row in rows]
+
+
+@contextlib.contextmanager
+def _reaching() -> Generator[None]:
+    """HostError for a database that is away; DBOS tries again by itself what it thinks worth it."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        raise _lost(error) from error
+
+
+def _lost(error: SQLAlchemyError) -> HostError:
+    why = str(error).partition("\n")[0]
+    return HostError("ledger-lost", f"the queue's database: {why}", "check that it can be reached and written")
 
 
 def sqlite_engine(path: Path) -> sa.Engine:
